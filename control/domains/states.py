@@ -1,0 +1,71 @@
+"""The two state machines of a custom domain, as one table each. What has no row is refused.
+
+This file knows no database and no clock. A row is (state, event) → (next state, audited action); a notification with
+the event's name goes to the outbox with it. `docs` and the property tests read the same tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import NameplateError
+
+Machine = Literal["domain", "ssl"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    to: str
+    action: str  # what the audit log calls it
+
+
+class IllegalTransition(NameplateError):
+    """The event has no row for the present state."""
+
+    def __init__(self, machine: Machine, state: str, event: str) -> None:
+        super().__init__("illegal_transition", f"A {machine} status {state!r} does not take the event {event!r}.")
+
+
+DOMAIN: Mapping[tuple[str, str], Step] = {
+    ("pending", "record_found"): Step("dns_check", "dns_check"),
+    ("dns_check", "ownership_proven"): Step("verified", "verify"),
+    ("verified", "certificate_loaded"): Step("active", "activate"),
+    ("pending", "window_expired"): Step("failed", "verify_failed"),
+    ("dns_check", "window_expired"): Step("failed", "verify_failed"),
+    ("verified", "retries_exhausted"): Step("failed", "ssl_failed"),
+    ("failed", "retry"): Step("pending", "retry"),
+}
+
+SSL: Mapping[tuple[str, str], Step] = {
+    ("none", "order_started"): Step("validating", "ssl_order"),
+    ("error", "order_started"): Step("validating", "ssl_order"),
+    ("validating", "certificate_stored"): Step("issued", "ssl_issue"),
+    ("validating", "challenge_failed"): Step("error", "ssl_error"),
+    ("issued", "expiry_near"): Step("expiring", "ssl_expiring"),
+    ("renewed", "expiry_near"): Step("expiring", "ssl_expiring"),
+    ("expiring", "certificate_stored"): Step("renewed", "ssl_renew"),
+    ("expiring", "challenge_failed"): Step("error", "ssl_error"),
+}
+
+TABLES: Mapping[Machine, Mapping[tuple[str, str], Step]] = {"domain": DOMAIN, "ssl": SSL}
+
+# With one of these the certificate is in Vault and may be served.
+SERVABLE_SSL = frozenset({"issued", "expiring", "renewed"})
+
+
+def machine_of(event: str) -> Machine:
+    """The machine that knows the event. Raises KeyError for an event that neither knows."""
+    for machine, table in TABLES.items():
+        if any(known == event for _, known in table):
+            return machine
+    raise KeyError(event)
+
+
+def step(machine: Machine, state: str, event: str) -> Step:
+    """Raises IllegalTransition."""
+    try:
+        return TABLES[machine][state, event]
+    except KeyError:
+        raise IllegalTransition(machine, state, event) from None

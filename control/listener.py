@@ -1,0 +1,71 @@
+"""LISTEN on a connection of its own, for as long as the process lives.
+
+A notification is a hint: whoever needs certainty reads the tables on a timer too. The connection is probed, because a
+peer that vanished without a word would otherwise look like silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import structlog
+
+PROBE_INTERVAL = 5.0  # seconds between two questions to a silent server
+PROBE_DEADLINE = 3.0
+RECONNECT_FIRST, RECONNECT_LAST = 0.1, 5.0
+
+Heard = Callable[[str], None]  # the payload; synchronous, quick
+
+log = structlog.get_logger(__name__)
+
+
+class Listener:
+    """`channels`: what to call for each payload. `on_connect`: called after each connect, for what may be missed."""
+
+    def __init__(self, dsn: str, channels: Mapping[str, Heard], on_connect: Callable[[], None]) -> None:
+        self._dsn = dsn
+        self._channels = channels
+        self._on_connect = on_connect
+
+    async def run(self) -> None:
+        delay = RECONNECT_FIRST
+        while True:
+            try:
+                connection = await asyncpg.connect(self._dsn, timeout=PROBE_DEADLINE)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("listener_cannot_connect", error=type(error).__name__)
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+                delay = min(delay * 2, RECONNECT_LAST)
+                continue
+            delay = RECONNECT_FIRST
+            try:
+                await self._listen(connection)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("listener_lost", error=type(error).__name__)
+            finally:
+                connection.terminate()
+
+    async def _listen(self, connection: asyncpg.Connection[Any]) -> None:
+        for channel, heard in self._channels.items():
+            await connection.add_listener(channel, _callback(heard))
+        self._on_connect()
+        closed = asyncio.Event()
+        connection.add_termination_listener(lambda _connection: closed.set())
+        while not closed.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(closed.wait(), PROBE_INTERVAL)
+            if not closed.is_set():
+                await asyncio.wait_for(connection.execute("SELECT"), PROBE_DEADLINE)
+        log.warning("listener_lost", error="closed by the server")
+
+
+def _callback(heard: Heard) -> Callable[..., None]:
+    def call(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+        heard(str(payload))
+
+    return call

@@ -1,0 +1,144 @@
+"""The worker of one kind of job: claims what is due, runs each in a task of its own, keeps its lease alive."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+from time import monotonic
+
+import asyncpg
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from control.jobs import Again, Job, Jobs, Kind, LeaseLost, Outcome
+
+POLL = 2.0  # seconds at most between two looks for due work: a notification is only a hint
+# After an error that no handler expected: 5 s, 10 s, 20 s … about 10 minutes.
+UNEXPECTED_FIRST, UNEXPECTED_LAST = timedelta(seconds=5), timedelta(minutes=10)
+
+Handler = Callable[[Job], Awaitable[Outcome]]
+
+log = structlog.get_logger(__name__)
+
+
+class JobMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.finished = Counter(
+            "nameplate_jobs_total", "Jobs run, by kind and outcome.", ["kind", "outcome"], registry=registry
+        )
+        self.seconds = Histogram("nameplate_job_seconds", "How long a job ran.", ["kind"], registry=registry)
+
+
+class Worker:
+    """At most `concurrency` jobs at once: a slow one holds up no other until all places are taken by slow ones."""
+
+    def __init__(self, jobs: Jobs, kind: Kind, handler: Handler, concurrency: int, metrics: JobMetrics) -> None:
+        self._jobs = jobs
+        self._kind = kind
+        self._handler = handler
+        self._concurrency = concurrency
+        self._metrics = metrics
+        self._running: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be work now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled; then the jobs under way are cancelled, and their leases given back."""
+        try:
+            while True:
+                try:
+                    pause = await self._claim()
+                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    log.warning("jobs_unreachable", kind=self._kind, error=type(error).__name__)
+                    pause = POLL
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _claim(self) -> float:
+        """Start what is due. Return for how many seconds there is nothing to do."""
+        self._wake.clear()
+        free = self._concurrency - len(self._running)
+        if free == 0:
+            return POLL
+        jobs = await self._jobs.claim(self._kind, free)
+        for job in jobs:
+            task = asyncio.create_task(self._run(job), name=f"{job.kind} {job.domain_id}")
+            self._running.add(task)
+            task.add_done_callback(self._forget)
+        if len(jobs) == free:
+            return POLL
+        due = await self._jobs.seconds_until_due(self._kind)
+        return POLL if due is None else min(POLL, due + 0.005)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wake.set()
+
+    async def _run(self, job: Job) -> None:
+        started = monotonic()
+        with structlog.contextvars.bound_contextvars(job=job.kind, domain_id=str(job.domain_id)):
+            outcome = await self._handle(job)
+            name = type(outcome).__name__.lower() if outcome is not None else "lost"
+            self._metrics.finished.labels(job.kind, name).inc()
+            self._metrics.seconds.labels(job.kind).observe(monotonic() - started)
+            if outcome is None:
+                return
+            try:
+                await self._jobs.settle(job, outcome)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("job_not_settled", error=type(error).__name__)  # claimed again when the lease runs out
+
+    async def _handle(self, job: Job) -> Outcome | None:
+        """Run the handler beside the renewal of its lease. None: the lease is lost, nothing is to be settled."""
+        work = asyncio.ensure_future(self._handler(job))
+        keeper = asyncio.create_task(self._keep(job, work))
+        try:
+            return await work
+        except LeaseLost:
+            log.warning("job_lease_lost")
+            return None
+        except asyncio.CancelledError:
+            if not keeper.done():  # the process is stopping: give the job back at once
+                return Again(timedelta(0))
+            log.warning("job_lease_lost")
+            return None
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("job_interrupted", error=type(error).__name__)
+            return Again(backoff(job.attempts))
+        except Exception:
+            log.exception("job_failed")
+            return Again(backoff(job.attempts))
+        finally:
+            keeper.cancel()
+            work.cancel()
+
+    async def _keep(self, job: Job, work: asyncio.Future[Outcome]) -> None:
+        """Renew at a third of the lease; cancel the work when the lease is lost or cannot be renewed in time."""
+        lease = self._jobs.lease.total_seconds()
+        renewed = monotonic()
+        while monotonic() - renewed < lease * 0.9:
+            await asyncio.sleep(lease / 3)
+            try:
+                await asyncio.wait_for(self._jobs.renew(job), lease / 3)
+                renewed = monotonic()
+            except LeaseLost:
+                break
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("job_lease_not_renewed", error=type(error).__name__)
+        work.cancel()
+
+
+def backoff(attempts: int) -> timedelta:
+    """Full jitter over the upper half, so that many jobs that failed together do not come back together."""
+    longest = min(UNEXPECTED_FIRST * (1 << min(max(attempts - 1, 0), 10)), UNEXPECTED_LAST)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 -- jitter

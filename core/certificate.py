@@ -1,0 +1,120 @@
+"""A certificate with its chain and private key, as it travels from control through Vault to the sidecar.
+
+Control checks it before it is stored, the sidecar before it is sent to Envoy: one bad secret makes Envoy refuse a
+whole response, and Envoy serves an expired or foreign certificate without complaint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+from core.errors import NameplateError
+
+
+class CertificateError(NameplateError):
+    """The pair cannot be served. Codes: certificate_unreadable, certificate_key_mismatch, certificate_chain_broken,
+    certificate_wrong_name, certificate_expired, certificate_not_yet_valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """`chain_pem`: leaf first. `serial` and `fingerprint` (SHA-256 of the leaf): lower-case hexadecimal."""
+
+    chain_pem: str
+    key_pem: str = field(repr=False)
+    serial: str
+    issuer: str
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+    names: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, chain_pem: str, key_pem: str) -> Certificate:
+        """Read a pair and check what does not depend on time or name: each link signed by the next, the key the leaf's.
+
+        Raises CertificateError.
+        """
+        try:
+            chain = x509.load_pem_x509_certificates(chain_pem.encode())
+            key = serialization.load_pem_private_key(key_pem.encode(), password=None)
+        except (ValueError, TypeError) as error:
+            raise CertificateError("certificate_unreadable", "The chain or the key is not readable PEM.") from error
+        leaf = chain[0]
+        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise CertificateError("certificate_unreadable", "The key is neither ECDSA nor RSA.")
+        if key.public_key() != leaf.public_key():
+            raise CertificateError("certificate_key_mismatch", "The key is not the leaf certificate's key.")
+        check_links(chain)
+        return cls(
+            chain_pem=chain_pem,
+            key_pem=key_pem,
+            serial=f"{leaf.serial_number:x}",
+            issuer=common_name(leaf.issuer),
+            fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
+            not_before=leaf.not_valid_before_utc,
+            not_after=leaf.not_valid_after_utc,
+            names=dns_names(leaf),
+        )
+
+    @classmethod
+    def from_vault(cls, data: dict[str, Any]) -> Certificate:
+        """Raises CertificateError, also when a field is missing."""
+        try:
+            return cls.parse(str(data["chain"]), str(data["key"]))
+        except KeyError as error:
+            raise CertificateError("certificate_unreadable", "The Vault record has no chain or no key.") from error
+
+    def to_vault(self) -> dict[str, str]:
+        return {
+            "chain": self.chain_pem,
+            "key": self.key_pem,
+            "serial": self.serial,
+            "fingerprint": self.fingerprint,
+            "not_after": self.not_after.isoformat(),
+        }
+
+    def covers(self, hostname: str) -> bool:
+        """Whether a client that asks for `hostname` (normal form) accepts the leaf's names (RFC 6125, 6.4.3)."""
+        return hostname in self.names or "*." + hostname.partition(".")[2] in self.names
+
+    def check(self, hostname: str, now: datetime) -> None:
+        """Raise CertificateError unless it can be served for `hostname` at `now`."""
+        if not self.covers(hostname):
+            raise CertificateError("certificate_wrong_name", f"The certificate does not name {hostname}.")
+        if now < self.not_before:
+            raise CertificateError("certificate_not_yet_valid", f"Valid only from {self.not_before.isoformat()}.")
+        if now >= self.not_after:
+            raise CertificateError("certificate_expired", f"It expired at {self.not_after.isoformat()}.")
+
+
+def check_links(chain: Sequence[x509.Certificate]) -> None:
+    """Raise CertificateError unless each certificate is directly issued by the one after it (RFC 8446, 4.4.2)."""
+    for issued, issuer in pairwise(chain):
+        try:
+            issued.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise CertificateError("certificate_chain_broken", "The chain is not in order, leaf first.") from error
+
+
+def dns_names(leaf: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(name.lower() for name in names.get_values_for_type(x509.DNSName))
+
+
+def common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string()

@@ -1,0 +1,124 @@
+"""A custom domain as control and the API know it: one row of `custom_domains`, with its certificate's facts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+TXT_LABEL = "_platform-verify"
+TXT_PREFIX = "verify-"
+
+# The columns that Domain.from_row reads, from `custom_domains d LEFT JOIN certificates c ON c.id = d.certificate_id`.
+COLUMNS = """d.id, d.tenant_id, d.hostname, d.verification_token, d.status, d.ssl_status, d.cert_expiry,
+    d.failure_count, d.metadata, d.created_at, d.updated_at, d.deleted_at, d.verify_deadline, d.verified_by,
+    d.dns_finding, d.ssl_finding, c.serial, c.issuer, c.fingerprint, c.not_before, c.not_after"""
+TABLES = "custom_domains d LEFT JOIN certificates c ON c.id = d.certificate_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found at the last look, and who can mend it.
+
+    `code`: stable, snake_case. `message`: one sentence. `who`: 'tenant', 'operator', 'ca' or 'nobody'.
+    `detail`: JSON facts, e.g. {"expected": …, "found": […], "resolvers": {…}}.
+    """
+
+    code: str
+    message: str
+    who: str
+    at: datetime
+    detail: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "code": self.code,
+                "message": self.message,
+                "who": self.who,
+                "at": self.at.isoformat(),
+                "detail": dict(self.detail),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Finding | None:
+        if text is None:
+            return None
+        fields = json.loads(text)
+        return cls(
+            fields["code"],
+            fields["message"],
+            fields["who"],
+            datetime.fromisoformat(fields["at"]),
+            fields.get("detail", {}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    serial: str
+    issuer: str
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """`hostname`: normal form. `verification_token`: without the `verify-` of the TXT record's value."""
+
+    id: UUID
+    tenant_id: UUID
+    hostname: str
+    verification_token: str
+    status: str
+    ssl_status: str
+    cert_expiry: datetime | None
+    failure_count: int
+    metadata: Mapping[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    verify_deadline: datetime
+    verified_by: str | None
+    dns_finding: Finding | None
+    ssl_finding: Finding | None
+    certificate: CertificateFacts | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Domain:
+        return cls(
+            id=row["id"],
+            tenant_id=row["tenant_id"],
+            hostname=row["hostname"],
+            verification_token=row["verification_token"],
+            status=row["status"],
+            ssl_status=row["ssl_status"],
+            cert_expiry=row["cert_expiry"],
+            failure_count=row["failure_count"],
+            metadata=json.loads(row["metadata"]),
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            deleted_at=row["deleted_at"],
+            verify_deadline=row["verify_deadline"],
+            verified_by=row["verified_by"],
+            dns_finding=Finding.from_json(row["dns_finding"]),
+            ssl_finding=Finding.from_json(row["ssl_finding"]),
+            certificate=CertificateFacts(
+                row["serial"], row["issuer"], row["fingerprint"], row["not_before"], row["not_after"]
+            )
+            if row["serial"]
+            else None,
+        )
+
+    @property
+    def txt_name(self) -> str:
+        return f"{TXT_LABEL}.{self.hostname}"
+
+    @property
+    def txt_value(self) -> str:
+        return TXT_PREFIX + self.verification_token

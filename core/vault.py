@@ -1,0 +1,54 @@
+"""Where things are in Vault (KV v2), and which policy lets whom at them. Every path is built here and nowhere else.
+
+    {mount}/data/nameplate/certs/{domain_id}     chain, key, serial, not_after: what Envoy serves
+    {mount}/data/nameplate/platform/default      the same, for the platform's own wildcard certificate
+    {mount}/data/nameplate/pending/{domain_id}   the key of an order that is under way
+    {mount}/data/nameplate/acme/{directory}      the ACME account key of a CA, by a digest of its directory URL
+
+Paths are given without the mount and without `data/`, as KV v2 clients want them.
+Source: https://openbao.org/api-docs/secret/kv/kv-v2/
+"""
+
+from __future__ import annotations
+
+import hashlib
+from uuid import UUID
+
+ROOT = "nameplate"
+DEFAULT_CERTIFICATE = f"{ROOT}/platform/default"
+
+
+def certificate_path(domain_id: UUID) -> str:
+    return f"{ROOT}/certs/{UUID(str(domain_id))}"
+
+
+def pending_key_path(domain_id: UUID) -> str:
+    return f"{ROOT}/pending/{UUID(str(domain_id))}"
+
+
+def acme_account_path(directory_url: str) -> str:
+    return f"{ROOT}/acme/{hashlib.sha256(directory_url.encode()).hexdigest()[:32]}"
+
+
+def control_policy(mount: str) -> str:
+    """The HCL policy of control: it may write and destroy, not list."""
+    return f"""\
+path "{mount}/data/{ROOT}/*" {{
+  capabilities = ["create", "read", "update"]
+}}
+path "{mount}/metadata/{ROOT}/*" {{
+  capabilities = ["read", "delete"]
+}}
+"""
+
+
+def sidecar_policy(mount: str) -> str:
+    """The HCL policy of the sidecar: it may read certificates, and neither account nor pending keys."""
+    return f"""\
+path "{mount}/data/{ROOT}/certs/*" {{
+  capabilities = ["read"]
+}}
+path "{mount}/data/{ROOT}/platform/*" {{
+  capabilities = ["read"]
+}}
+"""
