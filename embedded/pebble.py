@@ -1,6 +1,6 @@
 """Pebble, the ACME test server of Let's Encrypt (Debian's package `pebble`), on loopback.
 
-Left as it is by default, it refuses some good nonces and waits a random time before it validates: a client must bear both.
+By default it refuses some good nonces and waits a random time before it validates: a client must bear both.
 It dials whatever address DNS gives for the name, on `http_port`.
 """
 
@@ -18,7 +18,7 @@ import httpx
 from embedded import debian
 from embedded.localhost_tls import LocalhostTls
 from embedded.ports import LOOPBACK, free_ports
-from embedded.process import Process, ServerFailed
+from embedded.process import Process
 
 HTTP_TIMEOUT = 10.0
 

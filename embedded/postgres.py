@@ -139,10 +139,10 @@ class Postgres:
         while any(is_running(worker) for worker in workers):  # noqa: ASYNC110  other processes set no event
             await asyncio.sleep(PROBE_INTERVAL)
 
-    async def create_database(self, name: str, template: str | None = None) -> None:
+    async def create_database(self, name: str, template: str | None = None, owner: str = SUPERUSER) -> None:
         """Create a database, as a copy of `template` (which must have no connections) if one is named."""
         copied = f' TEMPLATE "{template}"' if template else ""
-        await self.execute(f'CREATE DATABASE "{name}"{copied}')
+        await self.execute(f'CREATE DATABASE "{name}" OWNER "{owner}"{copied}')
 
     async def drop_database(self, name: str) -> None:
         """Drop a database, cutting its connections; no error when it does not exist."""

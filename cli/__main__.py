@@ -1,0 +1,5 @@
+"""`python -m cli` is `nameplate`."""
+
+from cli.main import app
+
+app()

@@ -1,0 +1,122 @@
+"""The `nameplate` command. Each subcommand imports its own part, so that one does not pay for another."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+app = typer.Typer(
+    name="nameplate",
+    help="Custom domains for SaaS platforms whose edge is Envoy.",
+    epilog="Settings are environment variables; `nameplate COMMAND --help` names those that a command reads.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the story; exit 0 only if every step held.")] = False,
+    ca: Annotated[
+        str | None, typer.Option(help="openbao or pebble; default: openbao where port 80 can be bound.")
+    ] = None,
+) -> None:
+    """Everything on this machine: real servers, two tenants, three domains, then it stays up for you."""
+    from demo.run import run
+
+    raise typer.Exit(asyncio.run(run(once=once, ca=ca)))
+
+
+@app.command()
+def control() -> None:
+    """Run control: the tenants' REST API, the DNS verifier and the certificate lifecycle. Ends cleanly on SIGTERM.
+
+    Any number of replicas share the work. Needs NAMEPLATE_CONTROL_DATABASE_URL, NAMEPLATE_API_DATABASE_URL,
+    NAMEPLATE_PLATFORM_DOMAIN, NAMEPLATE_JWT_*, NAMEPLATE_VAULT_* and NAMEPLATE_ACME_DIRECTORY_URL (README, Settings).
+    """
+    from control.app import main
+
+    raise typer.Exit(main())
+
+
+@app.command()
+def sidecar() -> None:
+    """Run the sidecar beside an Envoy: certificates by SNI (SDS) and the tenant of each request (ext_authz).
+
+    Needs NAMEPLATE_SIDECAR_DATABASE_URL, NAMEPLATE_PLATFORM_DOMAIN and NAMEPLATE_VAULT_* (README, Settings).
+    """
+    from sidecar.app import main
+
+    raise typer.Exit(main())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database up to date. Safe to run again, and from several places at once.
+
+    Needs NAMEPLATE_OWNER_DATABASE_URL: a role that may create roles and will own the tables.
+    """
+    import asyncpg
+
+    from cli.complaint import explain_settings
+    from control.db.migrate import MigrationError
+    from control.db.migrate import migrate as apply
+    from control.settings import OwnerSettings
+
+    with explain_settings():
+        settings = OwnerSettings()
+    try:
+        done = asyncio.run(apply(settings.owner_database_url.get_secret_value()))
+    except (MigrationError, asyncpg.PostgresError, OSError) as error:
+        typer.echo(f"nameplate: the database was not migrated: {error}", err=True)
+        raise typer.Exit(1) from error
+    for migration in done:
+        typer.echo(f"applied {migration.version:04} {migration.name}")
+    if not done:
+        typer.echo("up to date")
+
+
+@app.command()
+def token(
+    tenant: Annotated[UUID, typer.Option(help="The tenant's UUID.")],
+    key: Annotated[Path, typer.Option(help="A P-256 key in PEM; made when there is none.")] = Path("dev-jwt-key.pem"),
+    issuer: Annotated[
+        str, typer.Option(help="`iss`", envvar="NAMEPLATE_JWT_ISSUER")
+    ] = "https://identity.nameplate.test",
+    audience: Annotated[str, typer.Option(help="`aud`", envvar="NAMEPLATE_JWT_AUDIENCE")] = "nameplate",
+    subject: Annotated[str, typer.Option(help="`sub`")] = "developer",
+    hours: Annotated[float, typer.Option(help="How long it is good for.", min=0.01, max=24 * 365)] = 1.0,
+    jwks: Annotated[
+        Path | None, typer.Option(help="Also write the public key here, for NAMEPLATE_JWT_JWKS_FILE.")
+    ] = None,
+) -> None:
+    """Print a JWT for development. In production the platform's own identity provider signs them."""
+    from embedded.identity import IdentityProvider
+
+    try:
+        provider = IdentityProvider.from_file(key, issuer, audience)
+    except (OSError, ValueError) as error:
+        typer.echo(f"nameplate: {key}: {error}", err=True)
+        raise typer.Exit(1) from error
+    if jwks is not None:
+        jwks.write_text(provider.jwks())
+    typer.echo(provider.token(tenant, subject, int(hours * 3600)))
+
+
+@app.command()
+def doctor() -> None:
+    """Check what control needs, and name the command that mends each finding. Exit 1 when something is wrong."""
+    from cli.doctor import run
+
+    raise typer.Exit(asyncio.run(run()))
+
+
+if __name__ == "__main__":
+    sys.exit(app())

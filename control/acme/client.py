@@ -1,0 +1,140 @@
+"""One account at one CA, for asyncio: each request runs in a thread, with a deadline.
+
+All methods raise AcmeRefused and AcmeUnavailable, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from acme import messages
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from josepy.b64 import b64encode
+from josepy.jwk import JWKEC
+
+from control.acme.network import CHAIN, Answer, Network
+from control.acme.order import Authorization, Challenge, NotAcme, Order
+from control.acme.problems import AcmeUnavailable
+
+DEADLINE = 60.0  # seconds for a request with all its retries
+MAX_CHAIN = 256 * 1024  # bytes; a chain of four P-384 certificates is below 8 KiB
+
+T = TypeVar("T")
+
+
+class Client:
+    """`account_url`: known to the CA as that of `key`."""
+
+    def __init__(self, network: Network, key: JWKEC, account_url: str, deadline: float = DEADLINE) -> None:
+        self._network = network
+        self._key = key
+        self.account_url = account_url
+        self._deadline = deadline
+
+    def key_authorization(self, token: str) -> str:
+        """RFC 8555 section 8.1. A secret until the name is validated; never in a log."""
+        thumbprint = b64encode(self._key.thumbprint(hash_function=hashes.SHA256)).decode()
+        return f"{token}.{thumbprint}"
+
+    async def new_order(self, hostname: str) -> Order:
+        """Some CAs answer with the same order while it is pending (section 7.4 lets them)."""
+
+        def call() -> Order:
+            identifier = messages.Identifier(typ=messages.IDENTIFIER_FQDN, value=hostname)
+            answer = self._post(self._network.url("newOrder"), messages.NewOrder(identifiers=[identifier]).to_json())
+            if answer.location is None:
+                raise AcmeUnavailable("an order without a Location")
+            return Order.from_json(answer.json(), answer.location, answer.retry_after)
+
+        return await self._call(call)
+
+    async def order(self, url: str) -> Order:
+        def call() -> Order:
+            answer = self._post(url, None)
+            return Order.from_json(answer.json(), url, answer.retry_after)
+
+        return await self._call(call)
+
+    async def order_urls(self) -> AsyncIterator[tuple[str, ...]]:
+        """The account's list of orders, a page at a time (section 7.1.2.1); nothing from a CA that keeps none."""
+        page = await self._call(self._orders_url)
+        seen: set[str] = set()
+        while page is not None and page not in seen:
+            seen.add(page)
+            urls, page = await self._call(partial(self._orders_page, page))
+            yield urls
+
+    async def authorization(self, url: str) -> Authorization:
+        def call() -> Authorization:
+            answer = self._post(url, None)
+            return Authorization.from_json(answer.json(), url, answer.retry_after)
+
+        return await self._call(call)
+
+    async def answer(self, challenge: Challenge) -> None:
+        """Let the CA validate (section 7.5.1)."""
+        await self._call(lambda: self._post(challenge.url, {}))
+
+    async def finalize(self, order: Order, csr: x509.CertificateSigningRequest) -> Order:
+        def call() -> Order:
+            answer = self._post(order.finalize, messages.CertificateRequest(csr=csr).to_json())
+            return Order.from_json(answer.json(), order.url, answer.retry_after)
+
+        return await self._call(call)
+
+    async def chain(self, order: Order) -> str:
+        """The certificate chain of a valid order, PEM (section 7.4.2)."""
+        url = order.certificate
+        if url is None:
+            raise AcmeUnavailable("a valid order without a certificate")
+
+        def call() -> str:
+            body = self._network.post(url, None, self.account_url, accept=CHAIN).body
+            if len(body) > MAX_CHAIN:
+                raise AcmeUnavailable("a chain that is too long")
+            return body.decode("ascii")
+
+        return await self._call(call)
+
+    async def revoke(self, leaf: x509.Certificate, reason: int) -> None:
+        """Signed with the account's key. `reason`: RFC 5280 section 5.3.1."""
+
+        def call() -> None:
+            revocation = messages.Revocation(certificate=leaf, reason=reason)
+            self._post(self._network.url("revokeCert"), revocation.to_json())
+
+        await self._call(call)
+
+    def _post(self, url: str, payload: Mapping[str, Any] | None) -> Answer:
+        return self._network.post(url, payload, self.account_url)
+
+    def _orders_url(self) -> str | None:
+        account = self._post(self.account_url, None).json()
+        url = account.get("orders") if isinstance(account, dict) else None
+        return url if isinstance(url, str) else None
+
+    def _orders_page(self, url: str) -> tuple[tuple[str, ...], str | None]:
+        answer = self._post(url, None)
+        page = answer.json()
+        orders = page.get("orders") if isinstance(page, dict) else None
+        if not isinstance(orders, list):
+            raise NotAcme("a list of orders that is not one")
+        return tuple(one for one in orders if isinstance(one, str)), answer.next_page
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        return await in_thread(function, self._deadline)
+
+
+async def in_thread(function: Callable[[], T], deadline: float = DEADLINE) -> T:
+    """Run a request's function in a thread; what is not ACME's, or late, becomes AcmeUnavailable."""
+    try:
+        async with asyncio.timeout(deadline):
+            return await asyncio.to_thread(function)
+    except TimeoutError:
+        raise AcmeUnavailable("deadline") from None
+    except (NotAcme, UnicodeDecodeError) as error:
+        raise AcmeUnavailable("an answer that is not ACME's") from error

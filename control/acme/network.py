@@ -1,0 +1,165 @@
+"""Signed requests to one CA (RFC 8555 section 6): JWS, nonces, retries of badNonce, Retry-After, problems.
+
+Synchronous; to be called from any thread. Nothing is logged here: requests are signed and answers may quote secrets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from acme import jws
+from josepy.errors import DeserializationError
+from josepy.json_util import decode_b64jose
+from josepy.jwa import ES256
+from josepy.jwk import JWKEC
+from requests.utils import parse_header_links
+
+from control.acme.problems import BLANK, AcmeRefused, AcmeUnavailable, Problem
+
+USER_AGENT = "nameplate/0.1"  # RFC 8555 section 6.1 wants one
+SOCKET_TIMEOUT = 20.0  # seconds to connect, and between two packets of an answer
+# A CA that refuses every other nonce still answers within these, but for one request in 65,536.
+NONCE_ATTEMPTS = 16
+# Nonces of earlier answers that are kept; the oldest go first, because a CA forgets them.
+NONCES_KEPT = 16
+LONGEST_RETRY_AFTER = timedelta(days=7)  # the longest window of a public CA's rate limits
+
+JOSE = "application/jose+json"
+CHAIN = "application/pem-certificate-chain"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer. `location`, `next_page`: absolute URLs."""
+
+    body: bytes
+    location: str | None
+    next_page: str | None
+    retry_after: timedelta | None
+
+    def json(self) -> object:
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise AcmeUnavailable("an answer that is not JSON") from None
+
+
+class Network:
+    """`key`: the account's, P-256. `ca_file`: what the CA's own TLS is checked with, PEM; None: certifi's list."""
+
+    def __init__(self, directory_url: str, key: JWKEC, ca_file: str | None = None) -> None:
+        self._directory_url = directory_url
+        self._key = key
+        self._session = requests.Session()
+        # Neither a proxy nor a CA bundle from the environment: the settings say what is used.
+        self._session.trust_env = False
+        self._session.verify = ca_file or True
+        self._session.headers["User-Agent"] = USER_AGENT
+        self._directory: Mapping[str, Any] | None = None
+        self._nonces: deque[str] = deque(maxlen=NONCES_KEPT)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def url(self, resource: str) -> str:
+        """Of a resource in the directory, such as `newOrder`. The directory is read once (section 7.1.1)."""
+        if self._directory is None:
+            directory = _checked(self._send("GET", self._directory_url)).json()
+            if not isinstance(directory, dict):
+                raise AcmeUnavailable("a directory that is not JSON")
+            self._directory = directory
+        url = self._directory.get(resource)
+        if not isinstance(url, str):
+            raise AcmeUnavailable(f"a directory without {resource}")
+        return url
+
+    def post(
+        self, url: str, payload: Mapping[str, Any] | None, account_url: str | None, accept: str | None = None
+    ) -> Answer:
+        """Send a signed request. `payload`: None is POST-as-GET (section 6.3). `account_url`: None sends the key along.
+
+        Raises AcmeRefused, AcmeUnavailable.
+        """
+        text = b"" if payload is None else json.dumps(payload).encode()
+        headers = {"Content-Type": JOSE, **({"Accept": accept} if accept else {})}
+        attempts = 1
+        while True:
+            body = jws.JWS.sign(text, self._key, ES256, self._nonce(), url, account_url).json_dumps()
+            response = self._send("POST", url, data=body, headers=headers)
+            self._keep_nonce(response)
+            try:
+                return _checked(response)
+            except AcmeRefused as refused:
+                # Section 6.5: sent again with the nonce of the refusal.
+                if refused.problem.name != "badNonce" or attempts == NONCE_ATTEMPTS:
+                    raise
+                attempts += 1
+
+    def _nonce(self) -> bytes:
+        try:
+            text = self._nonces.pop()
+        except IndexError:
+            response = self._send("HEAD", self.url("newNonce"))
+            _checked(response)
+            self._keep_nonce(response)
+            try:
+                text = self._nonces.pop()
+            except IndexError:
+                raise AcmeUnavailable("no nonce") from None
+        decoded: bytes = decode_b64jose(text)
+        return decoded
+
+    def _keep_nonce(self, response: requests.Response) -> None:
+        nonce = response.headers.get("Replay-Nonce", "")
+        try:
+            decode_b64jose(nonce)
+        except DeserializationError:
+            return  # section 6.5.1: an invalid one is ignored
+        if nonce:
+            self._nonces.append(nonce)
+
+    def _send(self, method: str, url: str, **arguments: Any) -> requests.Response:
+        try:
+            return self._session.request(method, url, timeout=SOCKET_TIMEOUT, **arguments)
+        except requests.RequestException as error:
+            # `from None`: the library's error carries the request.
+            raise AcmeUnavailable(type(error).__name__) from None
+
+
+def retry_after(text: str | None, now: datetime) -> timedelta | None:
+    """Seconds or an HTTP date (RFC 9110 section 10.2.3), between zero and LONGEST_RETRY_AFTER. Never raises."""
+    if text is None:
+        return None
+    try:
+        if text.strip().isascii() and text.strip().isdigit():
+            delay = timedelta(seconds=min(int(text), int(LONGEST_RETRY_AFTER.total_seconds())))
+        else:
+            date = parsedate_to_datetime(text)
+            delay = (date if date.tzinfo else date.replace(tzinfo=UTC)) - now
+    except (ValueError, OverflowError):
+        return None
+    return min(max(delay, timedelta(0)), LONGEST_RETRY_AFTER)
+
+
+def _checked(response: requests.Response) -> Answer:
+    """The answer, or its problem as an exception."""
+    wait = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+    if response.ok:
+        links = parse_header_links(response.headers.get("Link", ""))
+        following = next((link.get("url") for link in links if link.get("rel") == "next"), None)
+        return Answer(response.content, response.headers.get("Location"), following, wait)
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    problem = Problem.from_json(document, response.status_code)
+    if problem.type == BLANK and (response.status_code >= 500 or response.status_code == 429):
+        raise AcmeUnavailable(f"HTTP status {response.status_code}", wait)
+    raise AcmeRefused(problem, wait)

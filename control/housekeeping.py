@@ -1,0 +1,52 @@
+"""Rows that have had their time: old changes, expired challenges, replayed keys, settled orders and notifications."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import asyncpg
+import structlog
+
+EVERY = 300.0  # seconds, with jitter; replicas take turns by the advisory lock
+LOCK = 0x6E616D65686F7573
+# A sidecar that was away longer than this reads everything anew.
+KEEP_CHANGES = "24 hours"
+
+log = structlog.get_logger(__name__)
+
+# The pruned position moves in the same transaction as the rows go, so that no reader can miss what it has not read.
+PRUNE_CHANGES = f"""
+WITH gone AS (DELETE FROM changes WHERE at < now() - interval '{KEEP_CHANGES}'
+                  AND xid < pg_snapshot_xmin(pg_current_snapshot()) RETURNING xid)
+UPDATE feed SET pruned_xid = greatest(pruned_xid, (SELECT max(xid) FROM gone)) WHERE EXISTS (SELECT FROM gone)
+"""  # noqa: S608 -- constants
+
+CHORES = (
+    PRUNE_CHANGES,
+    "DELETE FROM challenges WHERE expires_at < now() - interval '1 hour'",
+    "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'",
+    "DELETE FROM rate_ledger WHERE at < now() - interval '30 days'",
+    "DELETE FROM outbox WHERE created_at < now() - interval '30 days'",
+)
+
+
+async def tidy(pool: asyncpg.Pool[Any]) -> bool:
+    """Do all chores once. False: another replica is at it."""
+    async with pool.acquire() as connection, connection.transaction():
+        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
+            return False
+        for chore in CHORES:
+            await connection.execute(chore)
+    return True
+
+
+async def keep_tidy(pool: asyncpg.Pool[Any]) -> None:
+    """For as long as the process lives."""
+    while True:
+        await asyncio.sleep(EVERY * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
+        try:
+            await tidy(pool)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("housekeeping_failed", error=type(error).__name__)

@@ -1,0 +1,65 @@
+"""`nameplate demo`: start everything, play the story, stay up for the reader, leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from demo.ledger import Ledger
+from demo.signposts import print_signposts
+from demo.story import Story
+from embedded import stack
+from embedded.debian import PackageMissing
+from embedded.process import ServerFailed
+
+
+async def run(*, once: bool, ca: str | None) -> int:
+    """Return the exit code: 0 only if every claim held."""
+    console = Console()
+    chosen, why = stack.choose_ca(ca)
+    console.rule("[bold]Nameplate[/]: a tenant's own domain, end to end, on real parts")
+    console.print(f"The CA is [bold]{'OpenBao' if chosen == 'openbao' else 'Pebble'}[/]: {why}.\n")
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    ledger = Ledger(console)
+    with tempfile.TemporaryDirectory(prefix="nameplate-demo-") as home:
+        play = asyncio.create_task(_play(Path(home), chosen, ledger, console, stop, once=once))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({play, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not play.done() and not ledger.all_held:
+            play.cancel()
+        try:
+            await play
+        except asyncio.CancelledError:
+            console.print("Interrupted; everything is stopped.")
+            return 130
+        except (ServerFailed, PackageMissing, httpx.HTTPError, OSError, RuntimeError, TimeoutError) as error:
+            console.print(f"[bold red]The demo could not go on:[/] {error}")
+            return 1
+        finally:
+            stopped.cancel()
+    return 0 if ledger.all_held else 1
+
+
+async def _play(home: Path, ca: str, ledger: Ledger, console: Console, stop: asyncio.Event, *, once: bool) -> None:
+    def report(line: str) -> None:
+        console.print(f"  [dim]started[/] {line}")
+
+    async with (
+        stack.start(home, ca=ca, report=report) as running,
+        httpx.AsyncClient(base_url=running.api_url + "/", timeout=30.0, trust_env=False) as http,
+    ):
+        story = Story(running, http, ledger, console)
+        await story.tell()
+        console.print()
+        console.print(ledger.table())
+        if not once and ledger.all_held:
+            print_signposts(running, story, console)
+            await stop.wait()
+            console.print("\nStopping.")

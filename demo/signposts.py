@@ -1,0 +1,55 @@
+"""Where everything is, and a line to copy for each step, for whoever wants to look behind the story."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from demo.story import Story
+from embedded.ports import LOOPBACK
+from embedded.stack import PLATFORM, Stack
+
+
+def print_signposts(stack: Stack, story: Story, console: Console) -> None:
+    roots = stack.home / "roots.pem"
+    roots.write_text(stack.trust)
+    token = stack.home / "token"
+    token.write_text(story.brand.token)
+    addresses = Table(
+        "what", "where", title="\nEverything stays up until Ctrl-C", title_justify="left", show_edge=False
+    )
+    for what, where in (
+        ("REST API", stack.api_url),
+        ("OpenAPI", f"http://{LOOPBACK}:{stack.api_port}/openapi.json"),
+        ("control: metrics", f"http://{LOOPBACK}:{stack.api_port}/metrics"),
+        ("sidecar: health, metrics", f"{stack.admin_url}/readyz  {stack.admin_url}/metrics"),
+        ("Envoy, https / http", f"{LOOPBACK}:{stack.https_port} / {LOOPBACK}:{stack.http_port}"),
+        ("Envoy's admin socket", str(stack.home / "envoy" / "admin.sock")),
+        ("PostgreSQL", stack.dsn()),
+        ("OpenBao", stack.openbao.url),
+        ("DNS", stack.dns.address),
+        ("logs", str(stack.home)),
+    ):
+        addresses.add_row(what, where)
+    console.print(addresses)
+    console.print(f"\n[bold]To copy[/] (the token of {story.brand.name} is in {token})")
+    api = f'curl -sS -H "Authorization: Bearer $(cat {token})"'
+    visit = f"curl -sS --cacert {roots}"
+    for step, line in (
+        ("register", f'{api} {stack.api_url}/domains --json \'{{"hostname": "blog.mybrand.test"}}\''),
+        ("list", f"{api} {stack.api_url}/domains"),
+        ("how it stands", f"{api} {stack.api_url}/domains/{story.shop.id}"),
+        ("verify now", f"{api} -X POST {stack.api_url}/domains/{story.shop.id}/verify"),
+        ("visit", f"{visit} {resolve(story.shop.hostname, stack)}/"),
+        ("try to forge a tenant", f"{visit} -H 'x-tenant-id: admin' {resolve(story.shop.hostname, stack)}/"),
+        ("a name nobody registered", f"{visit} {resolve('nobody.example.test', stack)}/"),
+        ("the platform's own name", f"{visit} {resolve(f'tenant-{story.brand.tenant_id}.{PLATFORM}', stack)}/"),
+        ("plain HTTP", f"curl -sSi -H 'Host: {story.shop.hostname}' http://{LOOPBACK}:{stack.http_port}/"),
+        ("delete", f"{api} -X DELETE {stack.api_url}/domains/{story.shop.id}"),
+    ):
+        console.print(f"\n[dim]# {step}[/]")
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def resolve(hostname: str, stack: Stack) -> str:
+    return f"--resolve {hostname}:{stack.https_port}:{LOOPBACK} https://{hostname}:{stack.https_port}"

@@ -1,0 +1,257 @@
+"""The whole product on this machine: every server real, each a child process on loopback, in one directory.
+
+browser ─▶ Envoy ─▶ two upstreams          PostgreSQL · OpenBao (Vault, and a CA) · Pebble (a CA) · DNS
+             └──▶ sidecar ◀── PostgreSQL, OpenBao ──▶ control ◀── the tenants' REST API
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+
+import httpx
+
+from core import vault
+from embedded import debian
+from embedded.browser import Browser
+from embedded.dns import DnsServer
+from embedded.envoy import Envoy
+from embedded.identity import IdentityProvider
+from embedded.openbao import OpenBao
+from embedded.pebble import Pebble
+from embedded.pki import Pki
+from embedded.ports import LOOPBACK, can_bind, free_port, free_ports
+from embedded.postgres import Postgres
+from embedded.process import Process, run
+from embedded.upstream import Upstream
+from embedded.vault_mount import VaultMount
+
+PLATFORM = "platform.test"
+TARGET = f"custom.{PLATFORM}"
+MOUNT = "secret"
+ENVOY_TEMPLATE = Path(__file__).parent.parent / "envoy" / "static.yaml"
+STOP_GRACE = 20.0
+
+Report = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Stack:
+    """What a test or the demo can reach, and take away. `trust`: the PEM roots of the CA and of the platform."""
+
+    home: Path
+    ca: str
+    postgres: Postgres
+    openbao: OpenBao
+    dns: DnsServer
+    upstreams: Sequence[Upstream]
+    identity: IdentityProvider
+    trust: str
+    control_environment: Mapping[str, str] = field(repr=False)
+    sidecar_environment: Mapping[str, str] = field(repr=False)
+    api_port: int
+    admin_port: int
+    http_port: int
+    https_port: int
+    pebble: Pebble | None = None
+    envoy: Envoy | None = None
+    control: Process | None = None
+    sidecar: Process | None = None
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.api_port}/api/v1"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.admin_port}"
+
+    @property
+    def browser(self) -> Browser:
+        return Browser(self.trust)
+
+    def dsn(self, user: str = "postgres") -> str:
+        return self.postgres.dsn("nameplate", user)
+
+    async def start_control(self, name: str = "control", **changes: str) -> Process:
+        """A control process. `changes`: settings other than the stack's, for a second replica or a short interval."""
+        environment = {**self.control_environment, **changes}
+        process = await Process.start(
+            name,
+            command("control"),
+            log_path=self.home / f"{name}.log",
+            ready=answers(f"http://{environment['NAMEPLATE_API_LISTEN']}/readyz"),
+            env=environment,
+        )
+        if self.control is None or self.control.returncode is not None:
+            self.control = process
+        return process
+
+    async def start_sidecar(self) -> Process:
+        self.sidecar = await Process.start(
+            "sidecar",
+            command("sidecar"),
+            log_path=self.home / "sidecar.log",
+            ready=answers(f"{self.admin_url}/readyz"),
+            env=self.sidecar_environment,
+        )
+        return self.sidecar
+
+
+def command(name: str) -> list[str]:
+    return [sys.executable, "-m", "cli", name]
+
+
+def answers(url: str) -> Callable[[], Awaitable[bool]]:
+    """A probe: does the URL say 200?"""
+
+    async def probe() -> bool:
+        try:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                return (await client.get(url, timeout=5.0)).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    return probe
+
+
+def choose_ca(wanted: str | None) -> tuple[str, str]:
+    """(openbao | pebble, why). OpenBao's validator always connects to port 80."""
+    if wanted is not None:
+        return wanted, "asked for"
+    if can_bind(80):
+        return "openbao", "port 80 can be bound, where OpenBao's HTTP-01 validator connects"
+    return "pebble", "port 80 cannot be bound by this user, and OpenBao's HTTP-01 validator connects only there"
+
+
+@asynccontextmanager
+async def start(
+    home: Path,
+    *,
+    ca: str = "pebble",
+    report: Report = lambda _line: None,
+    control: Mapping[str, str] | None = None,
+    sidecar: Mapping[str, str] | None = None,
+) -> AsyncIterator[Stack]:
+    """Everything, until the block ends. `control` and `sidecar`: settings beside or other than the stack's own."""
+    async with AsyncExitStack() as servers:
+        postgres = await servers.enter_async_context(Postgres.start(home))
+        report(f"PostgreSQL 18 on {LOOPBACK}:{postgres.port}")
+        openbao = await servers.enter_async_context(OpenBao.start(home))
+        report(f"OpenBao as Vault on {openbao.url}")
+        dns = await servers.enter_async_context(DnsServer.start())
+        dns.add_zone(PLATFORM)
+        dns.add(TARGET, "A", LOOPBACK)
+        report(f"authoritative DNS on {dns.address}")
+        upstreams = [await servers.enter_async_context(Upstream.start(name)) for name in ("platform-1", "platform-2")]
+        report("two upstreams on " + ", ".join(f"{LOOPBACK}:{upstream.port}" for upstream in upstreams))
+
+        identity = IdentityProvider.create()
+        (home / "jwks.json").write_text(identity.jwks())
+        pki = await Pki.enable(openbao, dns_resolver=dns.address)
+        trust, pebble = pki.root_pem, None
+        http_port = 80 if ca == "openbao" else free_port()
+        https_port, api_port, admin_port = free_ports(3)
+        acme = {"NAMEPLATE_ACME_DIRECTORY_URL": pki.directory_url}
+        if ca == "pebble":
+            debian.ensure("pebble")
+            pebble = await servers.enter_async_context(Pebble.start(home, dns_server=dns.address, http_port=http_port))
+            trust += pebble.root_pem
+            acme = {
+                "NAMEPLATE_ACME_DIRECTORY_URL": pebble.directory_url,
+                "NAMEPLATE_ACME_CA_FILE": str(pebble.ca_bundle),
+            }
+        report(
+            f"ACME directory of {'OpenBao' if ca == 'openbao' else 'Pebble'} on {acme['NAMEPLATE_ACME_DIRECTORY_URL']}"
+        )
+
+        mount = await VaultMount.create(openbao, MOUNT)
+        await store_default_certificate(openbao, pki)
+        await postgres.create_database("nameplate")
+        common = {
+            "NAMEPLATE_PLATFORM_DOMAIN": PLATFORM,
+            "NAMEPLATE_VAULT_ADDR": openbao.url,
+            "NAMEPLATE_VAULT_MOUNT": MOUNT,
+        }
+        stack = Stack(
+            home=home,
+            ca=ca,
+            postgres=postgres,
+            openbao=openbao,
+            dns=dns,
+            upstreams=upstreams,
+            identity=identity,
+            trust=trust,
+            pebble=pebble,
+            api_port=api_port,
+            admin_port=admin_port,
+            http_port=http_port,
+            https_port=https_port,
+            control_environment={
+                **common,
+                **acme,
+                "NAMEPLATE_VAULT_ROLE_ID": mount.control.role_id,
+                "NAMEPLATE_VAULT_SECRET_ID": mount.control.secret_id,
+                "NAMEPLATE_CONTROL_DATABASE_URL": postgres.dsn("nameplate", "nameplate_control"),
+                "NAMEPLATE_API_DATABASE_URL": postgres.dsn("nameplate", "nameplate_api"),
+                "NAMEPLATE_API_LISTEN": f"{LOOPBACK}:{api_port}",
+                "NAMEPLATE_APEX_IPV4": LOOPBACK,
+                "NAMEPLATE_DNS_RESOLVERS": dns.address,
+                "NAMEPLATE_JWT_JWKS_FILE": str(home / "jwks.json"),
+                "NAMEPLATE_JWT_ISSUER": identity.issuer,
+                "NAMEPLATE_JWT_AUDIENCE": identity.audience,
+                **(control or {}),
+            },
+            sidecar_environment={
+                **common,
+                "NAMEPLATE_VAULT_ROLE_ID": mount.sidecar.role_id,
+                "NAMEPLATE_VAULT_SECRET_ID": mount.sidecar.secret_id,
+                "NAMEPLATE_SIDECAR_DATABASE_URL": postgres.dsn("nameplate", "nameplate_sidecar"),
+                "NAMEPLATE_SIDECAR_ID": "sidecar-1",
+                "NAMEPLATE_CHECK_ADDRESS": f"unix:{home}/run/check.sock",
+                "NAMEPLATE_XDS_ADDRESS": f"unix:{home}/run/xds.sock",
+                "NAMEPLATE_ADMIN_LISTEN": f"{LOOPBACK}:{admin_port}",
+                "NAMEPLATE_STATE_DIR": str(home / "sidecar"),
+                **(sidecar or {}),
+            },
+        )
+        (home / "run").mkdir(mode=0o700)
+        (home / "sidecar").mkdir(mode=0o700)
+        servers.push_async_callback(stop_processes, stack)
+        await migrate(stack)
+        report("database migrated: three roles, row level security forced")
+        await stack.start_control()
+        report(f"control, with the tenants' REST API on {stack.api_url}")
+        await stack.start_sidecar()
+        report(f"sidecar, with health and metrics on {stack.admin_url}")
+        stack.envoy = await servers.enter_async_context(Envoy.start(home, envoy_configuration(stack)))
+        report(f"Envoy 1.40 on {LOOPBACK}:{http_port} (http) and {LOOPBACK}:{https_port} (https)")
+        yield stack
+
+
+async def store_default_certificate(openbao: OpenBao, pki: Pki) -> None:
+    """The platform's own wildcard certificate, as an operator would put it into Vault."""
+    certificate = await pki.issue([f"*.{PLATFORM}", PLATFORM])
+    await openbao.request(
+        "POST",
+        f"{MOUNT}/data/{vault.DEFAULT_CERTIFICATE}",
+        {"data": {"chain": certificate.chain_pem, "key": certificate.key_pem}},
+    )
+
+
+async def migrate(stack: Stack) -> None:
+    await run(command("migrate"), env={"NAMEPLATE_OWNER_DATABASE_URL": stack.dsn()})
+
+
+async def stop_processes(stack: Stack) -> None:
+    for process in (stack.sidecar, stack.control):
+        if process is not None and process.returncode is None:
+            await process.stop(STOP_GRACE)
+
+
+def envoy_configuration(stack: Stack) -> str:
+    return Template(ENVOY_TEMPLATE.read_text()).substitute({})

@@ -1,0 +1,114 @@
+"""The sidecar's own HTTP: /livez, /readyz and /metrics, on uvicorn. Plain, so it belongs on loopback.
+
+/livez says that the event loop turns. /readyz is 200 when the directory can answer (loaded, or restored from a
+snapshot) and the sockets are bound, and not while draining; its JSON also says how fresh the answers are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import uvicorn
+
+from sidecar.listen import ListenError, TcpAddress
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+# The Prometheus text exposition format 0.0.4.
+METRICS = b"text/plain; version=0.0.4; charset=utf-8"
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """`stale`: the feed cannot be read at the moment, so a change may not be known yet. `feed_age`: seconds since it
+    was last read, None if never. `complete`: a name that is not in the directory does not exist.
+    `position`: of the feed (core.feed)."""
+
+    ready: bool
+    why_not: str | None
+    stale: bool
+    complete: bool
+    position: int
+    feed_age: float | None
+    names: int
+
+
+class Admin:
+    """An ASGI application. `readiness` and `metrics` are read on the loop; `metrics` returns what renders the text,
+    which is done in a thread, because ten thousand certificates take long enough to hold up checks."""
+
+    def __init__(
+        self, readiness: Callable[[], Readiness], metrics: Callable[[], Callable[[], bytes]]
+    ) -> None:
+        self._readiness = readiness
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        status, content_type, body = await self._answer(scope["method"], scope["path"])
+        headers = [
+            (b"content-type", content_type),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _answer(self, method: str, path: str) -> tuple[int, bytes, bytes]:
+        if method not in {"GET", "HEAD"}:
+            return 405, TEXT, b"Only GET and HEAD.\n"
+        match path:
+            case "/livez":
+                return 200, TEXT, b"alive\n"
+            case "/readyz":
+                readiness = self._readiness()
+                return 200 if readiness.ready else 503, JSON, json.dumps(asdict(readiness)).encode() + b"\n"
+            case "/metrics":
+                return 200, METRICS, await asyncio.to_thread(self._metrics())
+            case _:
+                return 404, TEXT, b"There are /livez, /readyz and /metrics.\n"
+
+
+class AdminServer(uvicorn.Server):
+    """uvicorn without its own signal handling: the process drains in its own order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    @classmethod
+    def of(cls, app: Admin) -> AdminServer:
+        return cls(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+
+
+def bind_admin(address: TcpAddress) -> socket.socket:
+    """Raises ListenError."""
+    try:
+        return socket.create_server((address.host, address.port), family=_family(address))
+    except OSError as error:
+        raise ListenError("address_in_use", f"NAMEPLATE_ADMIN_LISTEN={address}: {error.strerror}.") from error
+
+
+def _family(address: TcpAddress) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address.host else socket.AF_INET

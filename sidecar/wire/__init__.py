@@ -1,0 +1,1 @@
+"""Generated from `proto/sidecar/wire/` by `proto/generate.py`; never edited."""

@@ -1,0 +1,28 @@
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DataSource(_message.Message):
+    __slots__ = ("inline_bytes",)
+    INLINE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    inline_bytes: bytes
+    def __init__(self, inline_bytes: _Optional[bytes] = ...) -> None: ...
+
+class TlsCertificate(_message.Message):
+    __slots__ = ("certificate_chain", "private_key")
+    CERTIFICATE_CHAIN_FIELD_NUMBER: _ClassVar[int]
+    PRIVATE_KEY_FIELD_NUMBER: _ClassVar[int]
+    certificate_chain: DataSource
+    private_key: DataSource
+    def __init__(self, certificate_chain: _Optional[_Union[DataSource, _Mapping]] = ..., private_key: _Optional[_Union[DataSource, _Mapping]] = ...) -> None: ...
+
+class Secret(_message.Message):
+    __slots__ = ("name", "tls_certificate")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TLS_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tls_certificate: bytes
+    def __init__(self, name: _Optional[str] = ..., tls_certificate: _Optional[bytes] = ...) -> None: ...

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from control.db import migrate as migrations
+from control.db.migrate import MigrationError, available, migrate, pending
+from embedded.database import OWNER, Database
+from embedded.postgres import Postgres
+
+
+async def test_a_second_run_changes_nothing(database: Database) -> None:
+    assert await migrate(database.owner_dsn) == []
+
+
+async def test_runs_at_the_same_time_apply_each_migration_once(
+    postgres: Postgres, number: int, database: Database
+) -> None:
+    await postgres.create_database(f"race{number}", owner=OWNER)
+    dsn = postgres.dsn(f"race{number}", OWNER)
+    try:
+        done = await asyncio.gather(*(migrate(dsn) for _ in range(4)))
+        assert sorted(len(applied) for applied in done) == [0, 0, 0, len(available())]
+    finally:
+        await postgres.drop_database(f"race{number}")
+
+
+async def test_a_migration_that_was_changed_afterwards_is_refused(database: Database) -> None:
+    owner = await asyncpg.connect(database.owner_dsn)
+    try:
+        await owner.execute("UPDATE schema_migrations SET checksum = 'other' WHERE version = 2")
+    finally:
+        await owner.close()
+    with pytest.raises(MigrationError) as refused:
+        await migrate(database.owner_dsn)
+    assert refused.value.code == "migration_changed"
+
+
+def test_a_database_newer_than_this_release_is_refused() -> None:
+    with pytest.raises(MigrationError) as refused:
+        pending({9999: "checksum"}, available())
+    assert refused.value.code == "migration_missing"
+
+
+async def test_a_failing_migration_leaves_nothing_behind(
+    postgres: Postgres, number: int, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = [*available(), migrations.Migration(9999, "broken", "CREATE TABLE half (); SELECT 1/0;")]
+    monkeypatch.setattr(migrations, "available", lambda: broken)
+    await postgres.create_database(f"broken{number}", owner=OWNER)
+    try:
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await migrate(postgres.dsn(f"broken{number}", OWNER))
+        connection = await asyncpg.connect(postgres.dsn(f"broken{number}"))
+        try:
+            assert await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+        finally:
+            await connection.close()
+    finally:
+        await postgres.drop_database(f"broken{number}")

@@ -1,0 +1,73 @@
+"""The embedded Envoy with a small configuration of its own."""
+
+import httpx
+import pytest
+
+from embedded.envoy import Envoy, validate
+from embedded.process import ServerFailed
+
+CONFIGURATION = """
+admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 1}}}}}}
+static_resources:
+  listeners:
+  - name: main
+    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: main
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {{prefix: /}}
+                direct_response: {{status: 200, body: {{inline_string: served}}}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+"""
+
+
+async def get(url: str) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return await client.get(url)
+
+
+async def test_it_serves_a_configuration_and_counts(state_dir, ports):
+    (port,) = ports(1)
+    async with Envoy.start(state_dir, CONFIGURATION.format(port=port)) as envoy:
+        assert (await get(f"http://127.0.0.1:{port}/")).text == "served"
+        stats = await envoy.stats("http.main.")
+        assert stats["http.main.downstream_rq_2xx"] == 1
+        assert all(name.startswith("http.main.") for name in stats)
+        await envoy.stop()
+        with pytest.raises(httpx.ConnectError):
+            await get(f"http://127.0.0.1:{port}/")
+        await envoy.start_again()
+        assert (await get(f"http://127.0.0.1:{port}/")).text == "served"
+
+
+async def test_a_drain_closes_connections_gently_and_goes_on_serving(state_dir, ports):
+    (port,) = ports(1)
+    async with Envoy.start(state_dir, CONFIGURATION.format(port=port), drain_time=1) as envoy:
+        await envoy.drain()
+        assert (await get(f"http://127.0.0.1:{port}/")).text == "served"
+        assert envoy.pid
+
+
+async def test_its_admin_interface_can_be_a_port(state_dir, ports):
+    port, admin = ports(2)
+    async with Envoy.start(state_dir, CONFIGURATION.format(port=port), admin_port=admin) as envoy:
+        assert (await get(f"{envoy.admin_url}/ready")).text.strip() == "LIVE"
+
+
+async def test_a_wrong_configuration_is_refused_in_envoys_words(state_dir, ports):
+    await validate(CONFIGURATION.format(port=ports(1)[0]), state_dir)
+    with pytest.raises(ServerFailed, match="no such field: 'listenerz'"):
+        await validate("static_resources: {listenerz: []}", state_dir)
+    with pytest.raises(ServerFailed, match="no such field: 'listenerz'"):
+        async with Envoy.start(state_dir, "static_resources: {listenerz: []}"):
+            pass

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import NameOID
+
+from core.certificate import Certificate, CertificateError
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+
+
+class Authority:
+    """A CA in memory."""
+
+    def __init__(self, name: str = "Test CA") -> None:
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.certificate = self._sign(self.name, self.key.public_key(), [], ca=True)
+
+    def _sign(self, subject, public_key, names, *, ca=False, start=NOW - DAY, end=NOW + 30 * DAY):
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(end)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if names:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False
+            )
+        return builder.sign(self.key, hashes.SHA256())
+
+    def issue(self, *names: str, key=None, **dates) -> tuple[str, str]:
+        """(chain, key) in PEM, leaf first."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        leaf = self._sign(x509.Name([]), key.public_key(), names, **dates)
+        return pem(leaf) + pem(self.certificate), key_pem(key)
+
+
+def pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def key_pem(key) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+def code(call) -> str:
+    with pytest.raises(CertificateError) as refused:
+        call()
+    return refused.value.code
+
+
+def test_a_good_pair_travels_through_vault_unchanged() -> None:
+    chain, key = Authority().issue("shop.example", "www.shop.example")
+    certificate = Certificate.parse(chain, key)
+    assert Certificate.from_vault(certificate.to_vault()) == certificate
+    assert certificate.names == ("shop.example", "www.shop.example")
+    assert certificate.issuer == "Test CA"
+    certificate.check("shop.example", NOW)
+
+
+def test_the_key_is_not_in_the_repr() -> None:
+    chain, key = Authority().issue("shop.example")
+    assert key.splitlines()[1] not in repr(Certificate.parse(chain, key))
+
+
+def test_another_key_is_refused() -> None:
+    chain, _ = Authority().issue("shop.example")
+    _, other = Authority().issue("shop.example")
+    assert code(lambda: Certificate.parse(chain, other)) == "certificate_key_mismatch"
+
+
+def test_a_reversed_chain_is_refused() -> None:
+    authority = Authority()
+    key = ec.generate_private_key(ec.SECP256R1())
+    chain, _ = authority.issue("shop.example", key=key)
+    blocks = chain.split("-----END CERTIFICATE-----\n")
+    reverse = "".join(block + "-----END CERTIFICATE-----\n" for block in (blocks[1], blocks[0]))
+    assert code(lambda: Certificate.parse(reverse, key_pem(authority.key))) == "certificate_chain_broken"
+
+
+def test_a_chain_through_a_stranger_is_refused() -> None:
+    chain, key = Authority().issue("shop.example")
+    leaf = chain.split("-----END CERTIFICATE-----\n")[0] + "-----END CERTIFICATE-----\n"
+    assert code(lambda: Certificate.parse(leaf + pem(Authority().certificate), key)) == "certificate_chain_broken"
+
+
+@pytest.mark.parametrize("chain", ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_what_is_no_certificate_is_refused(chain: str) -> None:
+    _, key = Authority().issue("shop.example")
+    assert code(lambda: Certificate.parse(chain, key)) == "certificate_unreadable"
+
+
+def test_a_key_of_a_kind_that_envoy_does_not_take_is_refused() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    chain, _ = Authority().issue("shop.example", key=key)
+    assert code(lambda: Certificate.parse(chain, key_pem(key))) == "certificate_unreadable"
+
+
+def test_a_record_without_a_key_is_refused() -> None:
+    assert code(lambda: Certificate.from_vault({"chain": "x"})) == "certificate_unreadable"
+
+
+@pytest.mark.parametrize(
+    ("names", "hostname", "covered"),
+    [
+        (["a.example"], "a.example", True),
+        (["a.example"], "b.example", False),
+        (["*.example.com"], "a.example.com", True),
+        (["*.example.com"], "a.b.example.com", False),
+        (["*.example.com"], "example.com", False),
+        (["A.Example"], "a.example", True),
+    ],
+)
+def test_a_certificate_covers_what_a_client_would_accept(names: list[str], hostname: str, covered: bool) -> None:
+    chain, key = Authority().issue(*names)
+    assert Certificate.parse(chain, key).covers(hostname) is covered
+
+
+def test_dates_and_name_are_checked() -> None:
+    authority = Authority()
+    old = Certificate.parse(*authority.issue("a.example", start=NOW - 9 * DAY, end=NOW - DAY))
+    early = Certificate.parse(*authority.issue("a.example", start=NOW + DAY, end=NOW + 9 * DAY))
+    assert code(lambda: old.check("a.example", NOW)) == "certificate_expired"
+    assert code(lambda: early.check("a.example", NOW)) == "certificate_not_yet_valid"
+    assert code(lambda: old.check("b.example", NOW)) == "certificate_wrong_name"
