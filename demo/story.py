@@ -145,7 +145,7 @@ class Story:
         for domain in (self.shop, self.company):
             page = await self._browser.get(domain.hostname, self.stack.https_port)
             tenants = values(page, "x-tenant-id")
-            self._console.print(f"  upstream {page.json()['name']} saw for {domain.hostname}: x-tenant-id {tenants}")
+            self._console.print(f"  upstream {page.json()['upstream']} saw for {domain.hostname}: x-tenant-id {tenants}")
             self._ledger.check(
                 f"{domain.hostname} is marked with {domain.owner.name}'s tenant",
                 tenants == [str(domain.owner.tenant_id)] and domain.hostname in page.names,

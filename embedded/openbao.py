@@ -152,7 +152,10 @@ class OpenBao:
         await self.request("DELETE", f"auth/approle/role/{name}")
 
     async def read_count(self, mount: str) -> int:
-        """How many reads reached the engine at `mount`, by anyone, since the server (last) started."""
+        """How many reads reached the engine at `mount`, by anyone, since the server (last) started.
+
+        Compare two values: setting up the mount read from it too.
+        """
         response = await self._send("GET", "sys/metrics?format=prometheus", None, {})
         name = f"vault_route_read_{_METRIC_SEPARATORS.sub('_', mount + '/')}_count "
         for line in response.text.splitlines():

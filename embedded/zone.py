@@ -82,7 +82,7 @@ def parse_rdata(rdtype: RdataType, value: str) -> dns.rdata.Rdata:
         raw = value.encode()
         strings = [raw[i : i + TXT_STRING_SIZE] for i in range(0, len(raw), TXT_STRING_SIZE)] or [b""]
         return TXT(dns.rdataclass.IN, RdataType.TXT, strings)
-    return dns.rdata.from_text(dns.rdataclass.IN, rdtype, value, origin=dns.name.root)
+    return dns.rdata.from_text(dns.rdataclass.IN, rdtype, value, origin=dns.name.root, relativize=False)
 
 
 def rrset(name: Name, records: dns.rdataset.Rdataset) -> dns.rrset.RRset:

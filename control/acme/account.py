@@ -8,6 +8,7 @@ at its first use and survives a CA that has forgotten the account.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -77,10 +78,8 @@ class Account:
         path = acme_account_path(self.directory_url)
         stored = await self._vault.read(path)
         if stored is None:
-            try:
+            with suppress(VaultConflict):  # another replica was first
                 await self._vault.write(path, {"key": _new_key(), "directory_url": self.directory_url}, cas=0)
-            except VaultConflict:
-                pass  # another replica was first
             stored = await self._vault.read(path)
         if stored is None:
             raise VaultError("account_key_missing", "The ACME account's key was deleted from Vault but not its path.")

@@ -168,13 +168,13 @@ class DeltaSubscription(Subscription):
         elif not unsubscribe and not self._explicit:
             # XDS#how-the-client-specifies-what-resources-to-return: never a name, so all are meant.
             self.wildcard = True
+        if WILDCARD in unsubscribe:
+            self.wildcard = False
         # A name in both lists is dropped first: the client wants it anew.
         dropped = [name for name in dict.fromkeys(unsubscribe) if self._records.pop(name, None) is not None]
         # XDS#unsubscribing-from-resources: not answered, except beside a wildcard, where the client cannot know
         # whether the wildcard still gives it the resource. Names that were not subscribed are ignored.
         farewell = tuple(dropped) if self.wildcard else ()
-        if WILDCARD in unsubscribe:
-            self.wildcard = False
         asked = dict.fromkeys(subscribe)
         if WILDCARD in asked:
             self.wildcard = True
@@ -190,20 +190,21 @@ class DeltaSubscription(Subscription):
             type_url=self.type_url,
             nonce=nonce,
         )
-        return Response(message.SerializeToString(), nonce, (self._says(name, version),))
+        return self._await_ack(message.SerializeToString(), nonce, (self._says(name, version),))
 
     def removed(self, names: Iterable[str]) -> Response | None:
         """XDS#knowing-when-a-requested-resource-does-not-exist, XDS#deleting-resources."""
         names = tuple(names)
         nonce = self._nonce()
         message = wire.DeltaDiscoveryResponse(type_url=self.type_url, nonce=nonce, removed_resources=names)
-        return Response(message.SerializeToString(), nonce, tuple(self._says(name, REMOVED) for name in names))
+        return self._await_ack(message.SerializeToString(), nonce, tuple(self._says(name, REMOVED) for name in names))
 
-    def sent(self, response: Response) -> None:
-        super().sent(response)
-        self._awaited[response.nonce] = response.says
+    def _await_ack(self, data: bytes, nonce: str, says: tuple[tuple[str, int, str], ...]) -> Response:
+        # From here on and not from `sent`: the ACK may be read before the write is seen to be done.
+        self._awaited[nonce] = says
         if len(self._awaited) > MAX_NONCES:
             del self._awaited[next(iter(self._awaited))]
+        return Response(data, nonce, says)
 
     def _subscribe(self, name: str, version: str | None) -> None:
         if version:
@@ -272,15 +273,12 @@ class StateOfTheWorldSubscription(Subscription):
         message = wire.DiscoveryResponse(
             version_info=version, resources=[resource], type_url=self.type_url, nonce=nonce
         )
-        return Response(message.SerializeToString(), nonce, (self._says(name, version),))
+        self._last_nonce = nonce
+        self._awaited = (self._says(name, version),)
+        return Response(message.SerializeToString(), nonce, self._awaited)
 
     def removed(self, names: Iterable[str]) -> Response | None:
         return None
-
-    def sent(self, response: Response) -> None:
-        super().sent(response)
-        self._last_nonce = response.nonce
-        self._awaited = response.says
 
 
 def _rejection(

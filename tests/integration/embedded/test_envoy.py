@@ -66,8 +66,8 @@ async def test_its_admin_interface_can_be_a_port(state_dir, ports):
 
 async def test_a_wrong_configuration_is_refused_in_envoys_words(state_dir, ports):
     await validate(CONFIGURATION.format(port=ports(1)[0]), state_dir)
-    with pytest.raises(ServerFailed, match="no such field: 'listenerz'"):
+    with pytest.raises(ServerFailed, match="listenerz"):
         await validate("static_resources: {listenerz: []}", state_dir)
-    with pytest.raises(ServerFailed, match="no such field: 'listenerz'"):
+    with pytest.raises(ServerFailed, match="listenerz"):
         async with Envoy.start(state_dir, "static_resources: {listenerz: []}"):
             pass

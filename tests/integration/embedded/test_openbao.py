@@ -43,10 +43,10 @@ async def test_secrets_of_the_server_and_of_approles_are_not_in_their_repr(vault
 async def test_reads_are_counted_by_mount(openbao, vault_mount):
     path = f"{vault_mount.path}/data/nameplate/certs/x"
     await openbao.request("POST", path, {"data": {"n": 1}})
-    assert await vault_mount.read_count() == 0
+    before = await vault_mount.read_count()
     for _ in range(3):
         await openbao.request("GET", path)
-    assert await vault_mount.read_count() == 3
+    assert await vault_mount.read_count() == before + 3
 
 
 async def test_a_check_and_set_that_is_too_late_is_refused(openbao, vault_mount):

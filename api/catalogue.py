@@ -1,0 +1,131 @@
+"""Every code that the API can answer with: its status, its title, who must act, and what it means.
+
+Only data. `api.problems` makes responses of it, `/problems` shows it, the OpenAPI document is drawn from it. Once
+published a code keeps its meaning; `title` does not change from one occurrence to the next (RFC 9457 section 3.1.3).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Who = Literal["tenant", "operator", "ca", "nobody"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """`who` must act for the request to succeed; "nobody": it passes by itself. `retry_after`: seconds, for 503."""
+
+    status: int
+    title: str
+    who: Who
+    meaning: str
+    retry_after: int | None = None
+
+
+def _tenant(status: int, title: str, meaning: str) -> ProblemType:
+    return ProblemType(status, title, "tenant", meaning)
+
+
+_HOSTNAMES = {
+    "hostname_empty": ("The hostname is empty", "Nothing was given, or only a dot."),
+    "hostname_too_long": ("The hostname is too long", "A hostname has at most 253 characters as A-labels (RFC 1035)."),
+    "control_character": ("The hostname contains a space or control character", "NUL, CR, LF, tabs and spaces too."),
+    "has_scheme_or_path": ("The hostname is a URL", "Send shop.example.com instead of https://shop.example.com/."),
+    "ip_address": ("The hostname is an IP address", "Also the short and numeric spellings that browsers accept."),
+    "has_port": ("The hostname has a port", "Send shop.example.com instead of shop.example.com:443."),
+    "hostname_not_ascii_idna": ("The hostname is not valid IDNA", "IDNA 2008 refuses it after the mapping of UTS 46."),
+    "wildcard_misplaced": ("The wildcard is in the wrong place", "* is the whole left-most label: *.example.com."),
+    "label_empty": ("A label is empty", "There is nothing between two dots, or before the first one."),
+    "label_too_long": ("A label is too long", "A label has at most 63 octets as an A-label (RFC 1035)."),
+    "label_invalid": (
+        "A label is not valid",
+        "Letters, digits and inner hyphens only; no underscores; no -- in place 3.",
+    ),
+    "localhost": ("The hostname is localhost", "localhost and the names below it mean the machine itself (RFC 6761)."),
+    "platform_domain": (
+        "The hostname belongs to the platform",
+        "The platform's domain and its subdomains are its own.",
+    ),
+    "blocked_suffix": ("The hostname is blocked", "The operator does not accept names in this domain."),
+    "wildcard_public_suffix": ("The wildcard is too wide", "It would cover other owners' domains, as *.co.uk."),
+    "single_label": ("The hostname has no dot", "Send a fully qualified name, as shop.example.com."),
+    "public_suffix": (
+        "The hostname is a public suffix",
+        "Many owners share it (publicsuffix.org); use a name below it.",
+    ),
+    "wildcard_not_allowed": ("Wildcards are not accepted here", "Register each hostname."),
+}
+
+_TOKENS = {
+    "token_missing": ("A bearer token is required", "Send Authorization: Bearer and a JWT."),
+    "token_malformed": (
+        "The token is malformed",
+        "It is not a signed JWT in compact form, or has critical extensions.",
+    ),
+    "token_algorithm_refused": ("The token's algorithm is refused", "RS256, ES256 or EdDSA, with a key of that kind."),
+    "token_unknown_key": ("The token's key is not known", "The issuer's key set has no key for it."),
+    "token_bad_signature": ("The token's signature is wrong", "No key of the issuer made it."),
+    "token_expired": ("The token has expired", "Get a new one."),
+    "token_not_yet_valid": ("The token is not valid yet", "Its nbf claim is in the future."),
+    "token_bad_issuer": ("The token is of another issuer", "Its iss claim is not the configured issuer."),
+    "token_bad_audience": ("The token is for another audience", "Its aud claim does not name this API."),
+    "token_bad_claim": (
+        "A claim of the token is missing or wrong",
+        "exp and sub are required; exp and nbf are numbers.",
+    ),
+    "token_no_tenant": ("The token names no tenant", "Its tenant claim is missing or not a UUID."),
+}
+
+CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
+    {
+        **{code: _tenant(422, title, meaning) for code, (title, meaning) in _HOSTNAMES.items()},
+        **{code: _tenant(401, title, meaning) for code, (title, meaning) in _TOKENS.items()},
+        # The request as such.
+        "bad_request": _tenant(400, "Bad request", "The request cannot be understood."),
+        "invalid_json": _tenant(400, "The body is not valid JSON", "It must be I-JSON (RFC 7493)."),
+        "invalid_cursor": _tenant(400, "The cursor is not valid", "Pass a cursor back as it came, or start again."),
+        "invalid_parameter": _tenant(400, "A query parameter is not valid", "Its value is out of range or repeated."),
+        "unknown_parameter": _tenant(400, "A query parameter is not known", "A misspelt parameter is not ignored."),
+        "invalid_idempotency_key": _tenant(
+            400, "The Idempotency-Key is not valid", "1 to 255 visible ASCII characters."
+        ),
+        "not_found": _tenant(404, "Not found", "There is nothing at this path."),
+        "method_not_allowed": _tenant(405, "Method not allowed", "The Allow header lists the methods of this path."),
+        "body_too_large": _tenant(413, "The body is too large", "No honest request is so large."),
+        "unsupported_media_type": _tenant(415, "Unsupported media type", "Bodies are application/json in UTF-8."),
+        "duplicate_field": _tenant(422, "A field is given twice", "Names in an object must be unique."),
+        "unknown_field": _tenant(422, "A field is not known", "A misspelt field is not ignored."),
+        "missing_field": _tenant(422, "A field is missing", "The body needs this field."),
+        "wrong_type": _tenant(422, "A field has the wrong type", "The JSON type is not the one the field has."),
+        # Rights and limits.
+        "forbidden": _tenant(403, "Forbidden", "The token is valid, but not for this."),
+        "too_many_requests": ProblemType(429, "Too many requests", "nobody", "Wait as long as Retry-After says."),
+        # Domains.
+        "domain_not_found": _tenant(404, "No such domain", "This tenant has no domain with this id."),
+        "domain_exists": _tenant(409, "The domain exists already", "This tenant has registered the hostname before."),
+        "hostname_taken": _tenant(409, "The hostname is taken", "Another tenant has registered it."),
+        # 409 rather than 403: no other credentials would help, and deleting a domain does (RFC 9110 section 15.5.10).
+        "domain_limit_reached": _tenant(409, "The domain limit is reached", "Delete a domain, or change the plan."),
+        "verification_not_possible": _tenant(409, "Verification is not possible now", "The domain's state forbids it."),
+        "verification_too_soon": ProblemType(
+            429, "The DNS was asked a moment ago", "nobody", "Wait as long as Retry-After says."
+        ),
+        "wildcard_unsupported": ProblemType(
+            422, "Wildcards are not supported", "operator", "They need DNS-01, which this installation does not offer."
+        ),
+        # Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07 section 2.7).
+        "idempotency_key_reused": _tenant(422, "The Idempotency-Key was used already", "Its request was another one."),
+        "idempotency_in_progress": ProblemType(
+            409, "The first request is still running", "nobody", "Wait for its answer, or retry later."
+        ),
+        # Ours.
+        "internal_error": ProblemType(500, "Internal error", "operator", "A fault in the platform; it is in the log."),
+        "database_unavailable": ProblemType(
+            503, "The database is unavailable", "operator", "Nothing was changed, or it is not known; retry.", 5
+        ),
+        "keys_unavailable": ProblemType(
+            503, "The issuer's keys are unavailable", "operator", "Tokens cannot be checked until they are fetched.", 5
+        ),
+    }
+)

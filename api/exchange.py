@@ -1,0 +1,92 @@
+"""One HTTP exchange: its id, the headers that every response has, its log line and its figures.
+
+The outermost layer, so that it also sees what the error handling makes of a failure.
+"""
+
+from __future__ import annotations
+
+import re
+from time import perf_counter
+from uuid import uuid4
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID_HEADER = "X-Request-Id"
+REQUEST_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+MAX_PATH_LOGGED = 256
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+log = structlog.get_logger(__name__)
+
+
+class RequestMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.finished = Counter(
+            "nameplate_api_requests_total",
+            "Requests answered, by method, route and status.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "nameplate_api_request_seconds", "Time to answer.", ["method", "route"], registry=registry
+        )
+
+
+class Exchange:
+    """ASGI middleware. The request's id is in `request.state.request_id`; handlers may add `tenant_id` there."""
+
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = accepted_id(Headers(scope=scope).getlist(REQUEST_ID_HEADER)) or uuid4().hex
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        status = 0
+        started = perf_counter()
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID_HEADER] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_headers)
+            finally:
+                self._finish(scope, status or 500, perf_counter() - started)
+
+    def _finish(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._metrics.finished.labels(method, route, str(status)).inc()
+        self._metrics.seconds.labels(method, route).observe(seconds)
+        # The path as it was sent, so that nobody writes line breaks into the log; never the query or a header.
+        path = scope.get("raw_path", b"").decode("ascii", "replace")[:MAX_PATH_LOGGED]
+        (log.info if status < 500 else log.error)(
+            "request",
+            method=method,
+            path=path,
+            route=route,
+            status=status,
+            milliseconds=round(seconds * 1000, 2),
+            tenant_id=scope["state"].get("tenant_id"),
+        )
+
+
+def accepted_id(values: list[str]) -> str | None:
+    """The client's id for the request, if it gave one that is safe to log and to send back."""
+    return values[0] if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]) else None

@@ -1,0 +1,230 @@
+"""Certificates of tenants' domains in memory, each fetched from Vault when first needed, and Envoy's form of them.
+
+A certificate is kept under its row's hostname together with the (fingerprint, Vault version) that it was fetched
+for, so a renewal is a new fetch, and the old one stays until the new one is here: when that cannot be fetched, or is
+not fit to be served, a stale but valid certificate is better than none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+import structlog
+from cachetools import LRUCache, TLRUCache
+
+from core.certificate import Certificate, CertificateError
+from core.vault import certificate_path
+from sidecar.certs.vault import VaultError, VaultNotFound, VaultRecord, VaultUnavailable
+from sidecar.wire import discovery_pb2, secret_pb2
+
+SECRET_TYPE: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 -- a type's name
+
+CAPACITY: Final = 20_000  # certificates; about 5 KB each. Envoy keeps its own copy, so an evicted one is seldom missed
+# How long a certificate that Vault does not have, or that is not fit, is taken for so. Handshakes for such a name
+# cost Vault one read in so many seconds; a standby node that lags behind is forgiven soon.
+FAILURE_LIFETIME: Final = 5.0
+UNAVAILABLE_LIFETIME: Final = 0.5  # the same, when the failure is likely to pass by itself
+FAILURES: Final = 10_000
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Wanted(Protocol):
+    """The part of a directory entry that says which certificate to serve."""
+
+    @property
+    def hostname(self) -> str: ...
+    @property
+    def domain_id(self) -> str: ...
+    @property
+    def fingerprint(self) -> str | None: ...
+    @property
+    def vault_version(self) -> int | None: ...
+
+
+class Reader(Protocol):
+    """Vault, for those who only read from it."""
+
+    async def read(self, path: str, version: int | None = None) -> VaultRecord: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedCertificate:
+    """A certificate that passed its checks. `facts`: without the PEM, which is in `_tls` already.
+
+    `version`: what Envoy is told. It follows from the fingerprint and the Vault version alone, so that the sidecar
+    knows without asking Vault whether an Envoy that reconnects has the right one.
+    """
+
+    facts: Certificate
+    version: str
+    _tls: bytes = field(repr=False)
+
+    @classmethod
+    def create(cls, certificate: Certificate, vault_version: int | None) -> LoadedCertificate:
+        tls = secret_pb2.TlsCertificate(
+            certificate_chain=secret_pb2.DataSource(inline_bytes=certificate.chain_pem.encode()),
+            private_key=secret_pb2.DataSource(inline_bytes=certificate.key_pem.encode()),
+        )
+        return cls(
+            facts=replace(certificate, chain_pem="", key_pem=""),
+            version=version_of(certificate.fingerprint, vault_version),
+            _tls=tls.SerializeToString(),
+        )
+
+    def check(self, host: str) -> None:
+        """Raise CertificateError unless it can be served now for `host` (normal form)."""
+        self.facts.check(host, datetime.now(UTC))
+
+    def secret(self, name: str) -> bytes:
+        """Envoy's Secret under `name`, as an encoded Any."""
+        secret = secret_pb2.Secret(name=name, tls_certificate=self._tls)
+        message = discovery_pb2.Any(type_url=SECRET_TYPE, value=secret.SerializeToString())
+        return bytes(message.SerializeToString())
+
+
+def version_of(fingerprint: str, vault_version: int | None) -> str:
+    return f"{fingerprint[:32]}.{vault_version or 0}"
+
+
+Key = tuple[str, str | None, int | None]  # hostname, fingerprint, Vault version
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """`key`: what the certificate was fetched for."""
+
+    key: Key
+    certificate: LoadedCertificate
+
+
+def _key(entry: Wanted) -> Key:
+    return entry.hostname, entry.fingerprint, entry.vault_version
+
+
+def _forgiven_at(_key: Key, error: VaultError | CertificateError, now: float) -> float:
+    return now + (UNAVAILABLE_LIFETIME if isinstance(error, VaultUnavailable) else FAILURE_LIFETIME)
+
+
+class SecretCache:
+    """A bounded LRU over Vault. Concurrent fetches of one certificate are one read (single flight).
+
+    `fetches`, `failures`: counts; `fetch_seconds`: their sum.
+    """
+
+    def __init__(self, vault: Reader, *, capacity: int = CAPACITY) -> None:
+        self._vault = vault
+        self._kept: LRUCache[str, Kept] = LRUCache(capacity)
+        self._failed: TLRUCache[Key, VaultError | CertificateError] = TLRUCache(FAILURES, _forgiven_at)
+        self._under_way: dict[Key, asyncio.Task[LoadedCertificate]] = {}
+        self._tasks: set[asyncio.Task[LoadedCertificate]] = set()  # those and the ones whose result is not wanted
+        self.fetches = 0
+        self.failures = 0
+        self.fetch_seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, entry: Wanted) -> LoadedCertificate | None:
+        """The entry's certificate if it is in memory. No I/O."""
+        kept = self._kept.get(entry.hostname)
+        if kept is not None and kept.key == _key(entry):
+            return kept.certificate
+        return None
+
+    def stale(self, entry: Wanted) -> LoadedCertificate | None:
+        """An earlier certificate of the entry's hostname, for when its own cannot be had."""
+        kept = self._kept.get(entry.hostname)
+        return kept.certificate if kept is not None else None
+
+    async def fetch(self, entry: Wanted) -> LoadedCertificate:
+        """The entry's certificate, from memory or from Vault. Raises VaultError, CertificateError.
+
+        A fetch goes on when its caller gives up, so the next one finds it in memory.
+        """
+        if (found := self.get(entry)) is not None:
+            return found
+        key = _key(entry)
+        if (failure := self._failed.get(key)) is not None:
+            raise failure.with_traceback(None)  # else each raise would make it longer
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.create_task(self._fetch(entry), name=f"fetch {entry.hostname}")
+            self._under_way[key] = task
+            self._tasks.add(task)
+            task.add_done_callback(lambda done: self._done(key, done))
+        return await asyncio.shield(task)
+
+    def forget(self, hostname: str) -> None:
+        """The hostname is no longer served: its key leaves this process's memory."""
+        self._kept.pop(hostname, None)
+        for key in [key for key in self._under_way if key[0] == hostname]:
+            del self._under_way[key]  # so that its result is not kept
+
+    def expiries(self) -> Iterator[tuple[str, float]]:
+        """Hostname and end of validity (Unix seconds) of every certificate in memory."""
+        for hostname, kept in self._kept.items():
+            yield hostname, kept.certificate.facts.not_after.timestamp()
+
+    async def close(self) -> None:
+        """End the fetches under way."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _fetch(self, entry: Wanted) -> LoadedCertificate:
+        started = time.perf_counter()
+        try:
+            certificate = await self._read(entry)
+        except (VaultError, CertificateError) as error:
+            self.failures += 1
+            if not isinstance(error, VaultUnavailable):  # which Vault's client logs once, not for each name
+                log.warning(
+                    "certificate_not_loaded",
+                    hostname=entry.hostname,
+                    vault_version=entry.vault_version,
+                    code=error.code,
+                    reason=error.message,
+                )
+            raise
+        finally:
+            self.fetches += 1
+            self.fetch_seconds += time.perf_counter() - started
+        key = _key(entry)
+        if self._under_way.get(key) is asyncio.current_task():
+            self._kept[entry.hostname] = Kept(key, certificate)
+        return certificate
+
+    async def _read(self, entry: Wanted) -> LoadedCertificate:
+        path = certificate_path(UUID(entry.domain_id))
+        version = entry.vault_version
+        try:
+            record = await self._vault.read(path, version)
+        except VaultNotFound:
+            if version is None:
+                raise
+            # Destroyed. Control writes Vault before PostgreSQL, so the change that announces a newer version is on
+            # its way, and the newest one is fit to be served if it passes the checks below.
+            record = await self._vault.read(path)
+            version = record.version
+        certificate = Certificate.from_vault(dict(record.data))
+        certificate.check(entry.hostname, datetime.now(UTC))
+        if certificate.fingerprint != entry.fingerprint:
+            log.info("certificate_other_than_announced", hostname=entry.hostname, vault_version=version)
+        return LoadedCertificate.create(certificate, version)
+
+    def _done(self, key: Key, task: asyncio.Task[LoadedCertificate]) -> None:
+        self._tasks.discard(task)
+        if self._under_way.get(key) is task:
+            del self._under_way[key]
+        if task.cancelled():
+            return
+        error = task.exception()  # asked for, so that a failure nobody waits for is not reported as unseen
+        if isinstance(error, VaultError | CertificateError):
+            self._failed[key] = error

@@ -1,0 +1,274 @@
+"""Vault as the sidecar sees it: AppRole login and reading KV v2, nothing else.
+
+    core.errors.NameplateError
+    └── VaultError
+        ├── VaultUnavailable   no answer, or one that says "later": try again
+        ├── VaultDenied        the login or the policy says no, also after a new login
+        └── VaultNotFound      nothing at that path and version (never written, deleted or destroyed)
+
+Sources: https://openbao.org/api-docs/auth/approle/, https://openbao.org/api-docs/auth/token/,
+https://openbao.org/api-docs/secret/kv/kv-v2/, https://openbao.org/api-docs/ (status codes). HashiCorp Vault is alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+import httpx
+import structlog
+
+from core.errors import NameplateError
+
+REQUEST_DEADLINE: Final = 2.0  # seconds for one request; a handshake is waiting (sidecar.xds.resolver.ANSWER_DEADLINE)
+CONNECTIONS: Final = 16  # at once; each read costs this process about a millisecond of the loop that answers checks
+# After a sign that Vault as a whole is away, reads fail at once for so long. It bounds what a queue of cold names
+# costs Vault and their handshakes, and how long they go on failing when it is back.
+HOLD_OFF: Final = 0.5
+# A 403 for a token younger than this is about the policy: another login would not help.
+TOKEN_PROVEN: Final = 1.0
+RENEW_AT: Final = 2 / 3  # of the token's lifetime
+RENEW_RETRY: Final = 1.0
+NEVER: Final = 10 * 365 * 86400.0
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class VaultError(NameplateError):
+    """Reading from Vault failed. Codes: see the subclasses."""
+
+
+class VaultUnavailable(VaultError):
+    """Code vault_unavailable."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("vault_unavailable", message)
+
+
+class VaultDenied(VaultError):
+    """Code vault_denied."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("vault_denied", message)
+
+
+class VaultNotFound(VaultError):
+    """Code vault_not_found."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("vault_not_found", message)
+
+
+@dataclass(frozen=True, slots=True)
+class VaultRecord:
+    """What was written at a path, and as which version of it."""
+
+    data: Mapping[str, Any] = field(repr=False)
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`lifetime`: seconds, 0 for ever. `since`: when it was given, by the monotonic clock."""
+
+    text: str = field(repr=False)
+    lifetime: float
+    renewable: bool
+    since: float
+
+    @property
+    def renew_at(self) -> float:
+        return self.since + (self.lifetime * RENEW_AT if self.lifetime else NEVER)
+
+    @property
+    def expires_at(self) -> float:
+        return self.since + (self.lifetime or NEVER)
+
+
+class Vault:
+    """A read-only client. It logs in when first needed; `run` keeps the token alive. Use `async with` to close it.
+
+    `address`: without `/v1`. `ca_file`: PEM roots for an https address; None: the system's.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        mount: str,
+        role_id: str,
+        secret_id: str,
+        ca_file: Path | None = None,
+    ) -> None:
+        self._mount = mount
+        self._role_id = role_id
+        self._secret_id = secret_id
+        self._token: Token | None = None
+        self._login = asyncio.Lock()
+        self._new_token = asyncio.Event()
+        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._away = False
+        self._away_until = 0.0
+        self._http = httpx.AsyncClient(
+            base_url=f"{address.rstrip('/')}/v1/",
+            verify=ssl.create_default_context(cafile=ca_file) if address.startswith("https") else False,
+            timeout=httpx.Timeout(REQUEST_DEADLINE),
+            limits=httpx.Limits(max_connections=CONNECTIONS + 2),  # two for login and renewal
+            trust_env=False,
+            follow_redirects=True,  # a standby node names the active one
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def read(self, path: str, version: int | None = None) -> VaultRecord:
+        """A KV v2 record; `path` as core.vault gives it, `version` None for the newest. Raises VaultError."""
+        async with self._slots:
+            if time.monotonic() < self._away_until:
+                raise VaultUnavailable("Vault did not answer, or refused the login, a moment ago.")
+            token = await self._current_token()
+            response = await self._get(path, version, token)
+            if response.status_code == httpx.codes.FORBIDDEN:
+                # The token may have expired or been revoked, which looks the same as a policy that says no.
+                token = await self._newer_token(token)
+                response = await self._get(path, version, token)
+        if response.status_code == httpx.codes.OK:
+            return _record(response)
+        raise _refusal(response, "read")
+
+    async def run(self) -> None:
+        """Renew the token, or log in anew, before it expires. Until cancelled; failures are logged and retried."""
+        while True:
+            self._new_token.clear()
+            wait = self._token.renew_at - time.monotonic() if self._token is not None else None
+            try:
+                async with asyncio.timeout(wait):
+                    await self._new_token.wait()
+            except TimeoutError:
+                await self._renew_or_login()
+
+    async def _renew_or_login(self) -> None:
+        token = self._token
+        if token is None:
+            return
+        try:
+            if not token.renewable or not await self._renew(token):
+                await self._newer_token(token, proven=0.0)
+        except VaultError as error:
+            log.warning("vault_token_not_renewed", code=error.code, reason=error.message)
+            await asyncio.sleep(RENEW_RETRY)
+
+    async def _renew(self, token: Token) -> bool:
+        """Whether the token lives on for long enough; it does not near its maximum lifetime."""
+        response = await self._send("POST", "auth/token/renew-self", token=token, json={})
+        if response.status_code == httpx.codes.FORBIDDEN:
+            return False
+        if response.status_code != httpx.codes.OK:
+            raise _refusal(response, "renew the token")
+        renewed = _token(response, time.monotonic())
+        if renewed.lifetime and renewed.lifetime < token.lifetime / 2:
+            return False
+        self._token = renewed
+        return True
+
+    async def _current_token(self) -> Token:
+        token = self._token
+        if token is not None and time.monotonic() < token.expires_at:
+            return token
+        return await self._newer_token(token)
+
+    async def _newer_token(self, old: Token | None, *, proven: float = TOKEN_PROVEN) -> Token:
+        """Log in, unless somebody did since `old` was current. Raises VaultError."""
+        async with self._login:
+            token = self._token
+            if token is not None and token is not old:
+                return token
+            if token is not None and time.monotonic() - token.since < proven:
+                raise VaultDenied("Vault's policy does not let the sidecar read this path.")
+            response = await self._send(
+                "POST", "auth/approle/login", json={"role_id": self._role_id, "secret_id": self._secret_id}
+            )
+            if response.status_code != httpx.codes.OK:
+                self._hold_off(f"status {response.status_code} to the login")
+                raise _refusal(response, "log in")
+            self._token = _token(response, time.monotonic())
+            self._new_token.set()
+            return self._token
+
+    async def _get(self, path: str, version: int | None, token: Token) -> httpx.Response:
+        query = {} if version is None else {"version": version}
+        return await self._send("GET", f"{self._mount}/data/{path}", token=token, params=query)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: Token | None = None,
+        json: Mapping[str, str] | None = None,
+        params: Mapping[str, int] | None = None,
+    ) -> httpx.Response:
+        """Raises VaultUnavailable, and holds off further reads, when Vault as a whole does not answer."""
+        headers = {"X-Vault-Request": "true"}
+        if token is not None:
+            headers["X-Vault-Token"] = token.text
+        try:
+            async with asyncio.timeout(REQUEST_DEADLINE):
+                response = await self._http.request(method, path, json=json, params=params, headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
+            self._hold_off(type(error).__name__)
+            # Only the kind of the failure: some texts of HTTP libraries repeat what was sent.
+            raise VaultUnavailable(f"Vault did not answer ({type(error).__name__}).") from None
+        if response.status_code in SAYS_LATER:
+            self._hold_off(f"status {response.status_code}")
+            raise VaultUnavailable(f"Vault answered {response.status_code}.")
+        if self._away:
+            self._away = False
+            log.info("vault_back")
+        return response
+
+    def _hold_off(self, reason: str) -> None:
+        self._away_until = time.monotonic() + HOLD_OFF
+        if not self._away:
+            self._away = True
+            log.warning("vault_away", reason=reason)
+
+
+# Rate limit or standby; a proxy without a Vault behind it; sealed or in maintenance; a proxy that waited too long.
+SAYS_LATER: Final = frozenset({429, 502, 503, 504})
+
+
+def _record(response: httpx.Response) -> VaultRecord:
+    try:
+        body = response.json()["data"]
+        return VaultRecord(dict(body["data"]), int(body["metadata"]["version"]))
+    except (ValueError, KeyError, TypeError):
+        raise VaultUnavailable("Vault's answer is not a KV v2 record.") from None
+
+
+def _token(response: httpx.Response, now: float) -> Token:
+    try:
+        auth = response.json()["auth"]
+        return Token(str(auth["client_token"]), float(auth["lease_duration"]), bool(auth["renewable"]), now)
+    except (ValueError, KeyError, TypeError):
+        raise VaultUnavailable("Vault's answer to the login has no token.") from None
+
+
+def _refusal(response: httpx.Response, what: str) -> VaultError:
+    """Never with the body: it may repeat the request."""
+    status = response.status_code
+    if status == httpx.codes.NOT_FOUND:
+        return VaultNotFound("Vault has nothing at this path and version.")
+    if status in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN} and what != "read":
+        return VaultDenied(f"Vault refused to {what} ({status}).")
+    if status == httpx.codes.FORBIDDEN:
+        return VaultDenied("Vault's policy does not let the sidecar read this path.")
+    return VaultUnavailable(f"Vault answered {status}.")

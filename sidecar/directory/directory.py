@@ -1,0 +1,138 @@
+"""Hostname → tenant, in memory. Synchronous, no I/O; it does not know where its rows come from.
+
+It is in one of two modes, told apart by what holds the rows:
+- *complete*, a dict: it holds every name there is, so a name that is not in it is known to be absent;
+- incomplete, an LRU cache of `capacity` rows: a row is held, or remembered as absent for a short time, or not known.
+Absence is remembered by row (`shop.example.com`, `*.example.com`), not by answer, so a change of one row needs to
+drop nothing but that row, be it a wildcard or not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+
+from cachetools import Cache, LRUCache, TTLCache
+
+from sidecar.directory.entry import Entry, PlatformDomain, Unknown, wildcard_of
+from sidecar.directory.loads import Load, Loads
+
+# The feed drops a remembered absence at once, so this only bounds the memory of names that stay absent.
+NEGATIVE_SECONDS = 30.0
+NEGATIVE_CAPACITY = 100_000
+
+Entries = dict[str, Entry] | LRUCache[str, Entry]
+
+
+class Directory:
+    """`capacity`: rows in memory, platform subdomains included. `clock`: monotonic seconds."""
+
+    def __init__(
+        self, platform: PlatformDomain, capacity: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.platform = platform
+        self.capacity = capacity
+        self.complete = False
+        self.loaded = False  # something was read, from PostgreSQL or the snapshot
+        self.hits = 0
+        self.misses = 0
+        self.negatives = 0
+        self._clock = clock
+        self._entries: Entries = LRUCache(capacity)
+        self._absent: TTLCache[str, None] = TTLCache(NEGATIVE_CAPACITY, NEGATIVE_SECONDS, clock)
+        self._loads = Loads()
+        self._fresh_until = -math.inf
+
+    def lookup(self, host: str) -> Entry | Unknown:
+        """The row that answers for `host` (normal form), in the order that `entry` gives."""
+        answer = self._entries.get(host)
+        if answer is not None:
+            self.hits += 1
+            return answer
+        found = self._find_without_exact(host)
+        if found is Unknown.ABSENT:
+            self.negatives += 1
+        elif found is Unknown.MISS:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return found
+
+    def find(self, host: str) -> Entry | Unknown:
+        """As `lookup`, but not counted: for those who look again."""
+        return self._entries.get(host) or self._find_without_exact(host)
+
+    @property
+    def stale(self) -> bool:
+        """Changes may have been made that are not in it."""
+        return self._clock() > self._fresh_until
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def overflowing(self) -> bool:
+        """It grew above its capacity while complete: whoever fills it must do so anew."""
+        return self.complete and len(self._entries) > self.capacity
+
+    def held(self) -> list[str]:
+        """The hostnames in memory, as they are now."""
+        return list(self._entries)
+
+    def peek(self, hostname: str) -> Entry | None:
+        """The row of that very name, without making it more recently used."""
+        entries = self._entries
+        if isinstance(entries, LRUCache):
+            return Cache.__getitem__(entries, hostname) if hostname in entries else None
+        return entries.get(hostname)
+
+    def apply(self, facts: Mapping[str, Entry | None]) -> None:
+        """What the feed read after a change; None: there is no such row. Overtakes the loads of these rows."""
+        self._remember(facts)
+        self._loads.overtake(facts.keys())
+
+    def loading(self, keys: Collection[str]) -> AbstractContextManager[Load]:
+        """Announce a load of rows; it may `remember` what it found unless it was overtaken."""
+        return self._loads.begin(keys)
+
+    def remember(self, facts: Mapping[str, Entry | None]) -> None:
+        """What a load found, in the step in which it saw that it was not overtaken."""
+        self._remember(facts)
+
+    def replace(self, entries: Entries) -> None:
+        """Swap all rows; a dict says that these are all there are. Overtakes every load."""
+        self._entries = entries
+        self.complete = isinstance(entries, dict)
+        self.loaded = True
+        self._absent.clear()
+        self._loads.overtake_all()
+
+    def fresh_for(self, seconds: float) -> None:
+        """Everything up to now was read; without another word it is stale after `seconds` (0: at once)."""
+        self._fresh_until = self._clock() + seconds if seconds else -math.inf
+
+    def _find_without_exact(self, host: str) -> Entry | Unknown:
+        entries = self._entries
+        if self.complete:
+            answer = entries.get(wildcard_of(host))
+            return Unknown.ABSENT if answer is None or self.platform.owns(host) else answer
+        for key in self.platform.keys(host):
+            answer = entries.get(key)
+            if answer is not None:
+                return answer
+            if key not in self._absent:
+                return Unknown.MISS
+        return Unknown.ABSENT
+
+    def _remember(self, facts: Mapping[str, Entry | None]) -> None:
+        entries, absent = self._entries, self._absent
+        for key, entry in facts.items():
+            if entry is not None:
+                entries[key] = entry
+                absent.pop(key, None)
+            else:
+                entries.pop(key, None)
+                if not self.complete:
+                    absent[key] = None

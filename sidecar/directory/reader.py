@@ -1,0 +1,142 @@
+"""The statements of `queries.sql` on one connection: names in, records out. It keeps nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from sidecar.directory.challenge import Challenge
+from sidecar.directory.entry import Entry, PlatformDomain
+from sidecar.directory.position import Change, Head, Position
+
+# Rows handled in one step of the event loop: about three milliseconds of it.
+SLICE = 1000
+# Seconds for a statement that touches a few rows, and for one slice of a statement that touches them all.
+DEADLINE = 3.0
+SLICE_DEADLINE = 30.0
+
+
+def read_queries(text: str) -> dict[str, str]:
+    """`-- name: x` begins the statement x."""
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+QUERIES = read_queries(Path(__file__).with_name("queries.sql").read_text(encoding="utf-8"))
+
+
+class FeedMissing(Exception):
+    """The feed's own row is not there: the database is not one of ours, or is being restored."""
+
+
+class Unseen(NamedTuple):
+    """The changes after a position, `knows_last` as for Position.reason_to_reload; `more`: these are not all."""
+
+    head: Head
+    knows_last: bool
+    changes: Sequence[Change]
+    more: bool
+
+
+class Statements:
+    """How many statements were sent, over all connections."""
+
+    __slots__ = ("sent",)
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+
+class Reader:
+    """All methods raise what asyncpg raises, and TimeoutError."""
+
+    def __init__(
+        self, connection: asyncpg.Connection[Any], platform: PlatformDomain, statements: Statements
+    ) -> None:
+        self._connection = connection
+        self._platform = platform
+        self._statements = statements
+
+    async def load_names(self, hostnames: Collection[str]) -> dict[str, Entry | None]:
+        """The rows of these very names, None for those that have none. No statement if none can have one."""
+        facts: dict[str, Entry | None] = dict.fromkeys(hostnames)
+        own = [hostname for hostname in facts if not self._platform.owns(hostname)]
+        slugs = [slug for hostname in facts if (slug := self._platform.slug(hostname)) is not None]
+        if own or slugs:
+            for row in await self._fetch("load_names", own, slugs, self._platform.name):
+                entry = Entry(*row)
+                facts[entry.hostname] = entry
+        return facts
+
+    async def load_challenges(self, tokens: Collection[str]) -> dict[str, Challenge | None]:
+        facts: dict[str, Challenge | None] = dict.fromkeys(tokens)
+        facts.update((row[0], Challenge(*row)) for row in await self._fetch("load_challenges", list(facts)))
+        return facts
+
+    async def all_challenges(self, limit: int) -> list[Challenge]:
+        return [Challenge(*row) for row in await self._fetch("all_challenges", limit)]
+
+    async def read_changes(self, position: Position, limit: int = SLICE) -> Unseen:
+        """What became visible after `position`, at most `limit` changes."""
+        rows = await self._fetch("read_changes", *_unseen_arguments(position), limit + 1)
+        if not rows:
+            raise FeedMissing
+        snapshot, feed_id, pruned_xid, knows_last = rows[0][:4]
+        changes = [Change(*row[4:]) for row in rows[:limit] if row[4] is not None]
+        return Unseen(
+            Head.parse(feed_id, snapshot, pruned_xid),
+            knows_last or position.last is None,
+            changes,
+            len(rows) > limit,
+        )
+
+    @asynccontextmanager
+    async def consistent(self) -> AsyncIterator[Position]:
+        """A transaction whose statements all see one snapshot: the position that it stands for."""
+        async with self._connection.transaction(isolation="repeatable_read", readonly=True):
+            self._statements.sent += 2  # it begins and ends by a statement
+            rows = await self._fetch("head")
+            if not rows:
+                raise FeedMissing
+            snapshot, feed_id, pruned_xid, *last = rows[0]
+            yield Position(
+                Head.parse(feed_id, snapshot, pruned_xid), None if last[0] is None else Change(*last)
+            )
+
+    async def all_entries(self) -> AsyncIterator[list[Entry]]:
+        """Every live name, in slices. Only within `consistent`."""
+        async for rows in self._slices("all_domains"):
+            yield [entry for row in rows if not self._platform.owns((entry := Entry(*row)).hostname)]
+        async for rows in self._slices("all_tenants", self._platform.name):
+            yield [Entry(*row) for row in rows]
+
+    async def all_changes(self, position: Position) -> AsyncIterator[list[Change]]:
+        """As read_changes, but all of them, in slices and in no order. Only within `consistent`."""
+        async for rows in self._slices("all_changes", *_unseen_arguments(position)[:3]):
+            yield [Change(*row) for row in rows]
+
+    async def tell(self, channel: str, payload: str) -> None:
+        """NOTIFY."""
+        await self._fetch("tell", channel, payload)
+
+    async def _fetch(self, query: str, *arguments: object) -> list[Any]:
+        self._statements.sent += 1
+        rows: list[Any] = await self._connection.fetch(QUERIES[query], *arguments, timeout=DEADLINE)
+        return rows
+
+    async def _slices(self, query: str, *arguments: object) -> AsyncIterator[list[Any]]:
+        self._statements.sent += 1
+        cursor = await self._connection.cursor(QUERIES[query], *arguments, timeout=SLICE_DEADLINE)
+        while rows := await cursor.fetch(SLICE, timeout=SLICE_DEADLINE):
+            yield rows
+
+
+def _unseen_arguments(position: Position) -> tuple[int, tuple[int, ...], int, int]:
+    last = position.last
+    head = position.head
+    return head.xmax, head.xip, last.id if last else 0, last.at if last else 0

@@ -1,0 +1,28 @@
+"""One whole stack for the session: control, sidecar, Envoy and every server, as an operator would run them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scenes.play import Play, play_in
+
+from embedded import stack as stacks
+from embedded.background import Background
+from embedded.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack(background: Background, session_dir: Path, pebble_package: None) -> Stack:
+    home = session_dir / "stack"
+    home.mkdir(mode=0o711)
+    return background.enter(stacks.start(home, ca="pebble"))
+
+
+@pytest.fixture
+async def play(stack: Stack, number: int, eventually: Callable[..., Awaitable[Any]]) -> AsyncIterator[Play]:
+    """The session's stack, with a zone that no other test has."""
+    async with play_in(stack, f"a{number}.test", eventually) as play:
+        yield play

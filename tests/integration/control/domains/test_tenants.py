@@ -1,0 +1,399 @@
+"""`TenantDomains` on a real PostgreSQL, as the role nameplate_api."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from api.service import (
+    Added,
+    Caller,
+    DomainExists,
+    DomainLimitReached,
+    DomainNotFound,
+    HostnameTaken,
+    Idempotency,
+    KeyReused,
+    Position,
+    Reply,
+    VerificationTooSoon,
+)
+from control.domains.tenants import TenantDomains
+from core.domain import Domain
+
+Add = Callable[[Caller, str], Awaitable[Domain]]
+Control = asyncpg.Connection
+FINGERPRINT = b"\x01" * 32
+WAITING_FOR_LOCKS = """SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND datname = current_database()"""
+
+
+def reply(domain: Domain) -> Reply:
+    return Reply(f'{{"z": 1, "id": "{domain.id}"}}', f"/api/v1/domains/{domain.id}")
+
+
+async def actions(control: Control[Any], domain_id: UUID) -> list[tuple[str, str]]:
+    rows = await control.fetch("SELECT actor, action FROM audit WHERE domain_id = $1 ORDER BY id", domain_id)
+    return [(row["actor"], row["action"]) for row in rows]
+
+
+async def job(control: Control[Any], domain_id: UUID) -> str | None:
+    value = await control.fetchval("SELECT kind FROM jobs WHERE domain_id = $1 AND run_at <= now()", domain_id)
+    return None if value is None else str(value)
+
+
+async def set_status(control: Control[Any], domain_id: UUID, status: str) -> None:
+    await control.execute("UPDATE custom_domains SET status = $2 WHERE id = $1", domain_id, status)
+
+
+# --- add
+
+
+async def test_a_new_domain_is_pending_with_a_window_a_token_a_job_and_an_audit_row(
+    add: Add, caller: Caller, control: Control[Any]
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    assert (domain.tenant_id, domain.hostname) == (caller.tenant_id, "shop.example.com")
+    assert (domain.status, domain.ssl_status, domain.failure_count) == ("pending", "none", 0)
+    assert domain.verify_deadline - domain.created_at == timedelta(hours=72)
+    assert len(bytes.fromhex(domain.verification_token)) >= 16
+    assert await job(control, domain.id) == "verify"
+    assert await actions(control, domain.id) == [("tenant:alice", "add")]
+    assert await control.fetchval("SELECT event FROM outbox WHERE domain_id = $1", domain.id) == "domain.add"
+    assert await control.fetchval("SELECT slug FROM tenants") == f"tenant-{caller.tenant_id}"
+
+
+async def test_every_domain_has_a_token_of_its_own(add: Add, caller: Caller) -> None:
+    tokens = {(await add(caller, f"{name}.example.com")).verification_token for name in "abcde"}
+    assert len(tokens) == 5
+
+
+async def test_the_tenant_row_is_made_once(add: Add, caller: Caller, control: Control[Any]) -> None:
+    await asyncio.gather(*(add(caller, f"{name}.example.com") for name in "abcde"))
+    assert await control.fetchval("SELECT count(*) FROM tenants") == 1
+
+
+async def test_a_hostname_of_ones_own_exists_and_says_where(add: Add, caller: Caller) -> None:
+    domain = await add(caller, "shop.example.com")
+    with pytest.raises(DomainExists) as refused:
+        await add(caller, "shop.example.com")
+    assert refused.value.domain_id == domain.id
+
+
+async def test_a_hostname_of_another_tenant_is_taken(
+    add: Add, caller: Caller, other: Caller, control: Control[Any]
+) -> None:
+    await add(other, "shop.example.com")
+    with pytest.raises(HostnameTaken):
+        await add(caller, "shop.example.com")
+    assert await control.fetchval("SELECT count(*) FROM tenants WHERE id = $1", caller.tenant_id) == 0
+
+
+async def test_a_deleted_hostname_is_free_for_anybody(
+    add: Add, domains: TenantDomains, caller: Caller, other: Caller
+) -> None:
+    await domains.delete(caller, (await add(caller, "shop.example.com")).id)
+    assert (await add(other, "shop.example.com")).tenant_id == other.tenant_id
+
+
+async def test_two_tenants_that_race_for_a_hostname_do_not_both_get_it(add: Add, control: Control[Any]) -> None:
+    callers = [Caller(uuid4(), f"t{n}") for n in range(8)]
+    results = await asyncio.gather(*(add(c, "shop.example.com") for c in callers), return_exceptions=True)
+    assert sum(isinstance(result, Domain) for result in results) == 1
+    assert sum(isinstance(result, HostnameTaken) for result in results) == 7
+    assert await control.fetchval("SELECT count(*) FROM custom_domains") == 1
+
+
+async def test_parallel_additions_do_not_exceed_the_limit(add: Add, caller: Caller, control: Control[Any]) -> None:
+    results = await asyncio.gather(*(add(caller, f"d{n}.example.com") for n in range(20)), return_exceptions=True)
+    assert sum(isinstance(result, Domain) for result in results) == 5
+    assert sum(isinstance(result, DomainLimitReached) for result in results) == 15
+    assert await control.fetchval("SELECT count(*) FROM custom_domains") == 5
+
+
+async def test_the_plan_of_a_tenant_goes_before_the_default(add: Add, caller: Caller, control: Control[Any]) -> None:
+    await add(caller, "a.example.com")
+    await control.execute("UPDATE tenants SET max_domains = 1 WHERE id = $1", caller.tenant_id)
+    with pytest.raises(DomainLimitReached, match="1"):
+        await add(caller, "b.example.com")
+    await control.execute("UPDATE tenants SET max_domains = 7 WHERE id = $1", caller.tenant_id)
+    for number in range(6):
+        await add(caller, f"more{number}.example.com")
+
+
+async def test_deleted_domains_do_not_count(add: Add, domains: TenantDomains, caller: Caller) -> None:
+    added = [await add(caller, f"d{n}.example.com") for n in range(5)]
+    await domains.delete(caller, added[0].id)
+    await add(caller, "new.example.com")
+
+
+# --- idempotency
+
+
+async def test_the_same_key_gives_the_first_reply_again_byte_for_byte(
+    domains: TenantDomains, caller: Caller, control: Control[Any]
+) -> None:
+    key = Idempotency("k1", FINGERPRINT)
+    first = await domains.add(caller, "shop.example.com", key, reply)
+    again = await domains.add(caller, "shop.example.com", key, reply)
+    assert again == Added(first.reply, replayed=True)
+    assert not first.replayed
+    assert await control.fetchval("SELECT count(*) FROM audit") == 1
+
+
+async def test_a_key_for_another_request_is_refused(domains: TenantDomains, caller: Caller) -> None:
+    await domains.add(caller, "a.example.com", Idempotency("k1", FINGERPRINT), reply)
+    with pytest.raises(KeyReused):
+        await domains.add(caller, "b.example.com", Idempotency("k1", b"\x02" * 32), reply)
+
+
+async def test_a_key_belongs_to_one_tenant(domains: TenantDomains, caller: Caller, other: Caller) -> None:
+    key = Idempotency("k1", FINGERPRINT)
+    first = await domains.add(caller, "a.example.com", key, reply)
+    second = await domains.add(other, "b.example.com", key, reply)
+    assert not second.replayed
+    assert first.reply != second.reply
+
+
+async def test_parallel_requests_with_one_key_do_the_work_once(
+    domains: TenantDomains, caller: Caller, control: Control[Any]
+) -> None:
+    key = Idempotency("k1", FINGERPRINT)
+    results = await asyncio.gather(*(domains.add(caller, "shop.example.com", key, reply) for _ in range(12)))
+    assert [result.replayed for result in results].count(False) == 1
+    assert len({result.reply for result in results}) == 1
+    assert await control.fetchval("SELECT count(*) FROM custom_domains") == 1
+
+
+async def test_an_error_is_not_kept_with_the_key(
+    add: Add, domains: TenantDomains, caller: Caller, other: Caller, control: Control[Any]
+) -> None:
+    taken = await add(other, "shop.example.com")
+    key = Idempotency("k1", FINGERPRINT)
+    with pytest.raises(HostnameTaken):
+        await domains.add(caller, "shop.example.com", key, reply)
+    assert await control.fetchval("SELECT count(*) FROM idempotency_keys") == 0
+    await domains.delete(other, taken.id)
+    assert not (await domains.add(caller, "shop.example.com", key, reply)).replayed
+
+
+# --- list and find
+
+
+async def walk(domains: TenantDomains, caller: Caller, limit: int) -> list[Domain]:
+    found: list[Domain] = []
+    after = None
+    while page := await domains.page(caller, after, None, limit):
+        found += page
+        after = Position(page[-1].created_at, page[-1].id)
+    return found
+
+
+async def test_the_list_has_each_live_domain_once_in_the_order_of_creation(
+    add: Add, domains: TenantDomains, caller: Caller, other: Caller
+) -> None:
+    added = [await add(caller, f"d{n}.example.com") for n in range(5)]
+    await add(other, "foreign.example.com")
+    await domains.delete(caller, added[3].id)
+    expected = [added[n].hostname for n in (0, 1, 2, 4)]
+    for limit in (1, 2, 3, 100):
+        assert [domain.hostname for domain in await walk(domains, caller, limit)] == expected
+
+
+async def test_the_list_goes_on_where_it_was_after_inserts_and_deletes(
+    add: Add, domains: TenantDomains, caller: Caller
+) -> None:
+    added = [await add(caller, f"d{n}.example.com") for n in range(4)]
+    page = await domains.page(caller, None, None, 2)
+    await domains.delete(caller, added[1].id)  # the one the position names
+    await domains.delete(caller, added[2].id)
+    await add(caller, "late.example.com")
+    rest = await domains.page(caller, Position(page[-1].created_at, page[-1].id), None, 10)
+    assert [domain.hostname for domain in rest] == ["d3.example.com", "late.example.com"]
+
+
+async def test_domains_made_at_the_same_moment_are_told_apart_by_id(
+    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+) -> None:
+    added = [await add(caller, f"d{n}.example.com") for n in range(5)]
+    await control.execute("UPDATE custom_domains SET created_at = $1", added[0].created_at)
+    found = await walk(domains, caller, 2)
+    assert [domain.id for domain in found] == sorted(domain.id for domain in added)
+
+
+async def test_the_list_can_be_of_one_status(
+    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+) -> None:
+    failed = await add(caller, "failed.example.com")
+    await add(caller, "pending.example.com")
+    await set_status(control, failed.id, "failed")
+    assert [d.hostname for d in await domains.page(caller, None, "failed", 10)] == ["failed.example.com"]
+    assert await domains.page(caller, None, "active", 10) == []
+
+
+async def test_a_domain_is_found_by_its_own_tenant_only(
+    add: Add, domains: TenantDomains, caller: Caller, other: Caller
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    assert await domains.find(caller, domain.id) == domain
+    for who, which in ((other, domain.id), (caller, uuid4())):
+        with pytest.raises(DomainNotFound):
+            await domains.find(who, which)
+        with pytest.raises(DomainNotFound):
+            await domains.verify(who, which)
+        with pytest.raises(DomainNotFound):
+            await domains.delete(who, which)
+
+
+async def test_a_domain_carries_the_facts_of_its_certificate(
+    add: Add, domains: TenantDomains, caller: Caller, other: Caller, control: Control[Any]
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    certificate = await control.fetchval(
+        """INSERT INTO certificates (domain_id, serial, issuer, fingerprint, not_before, not_after, vault_version,
+               directory_url) VALUES ($1, 'ab', 'CA', 'ff', now(), now() + interval '90 days', 1, 'x') RETURNING id""",
+        domain.id,
+    )
+    await control.execute("UPDATE custom_domains SET certificate_id = $2 WHERE id = $1", domain.id, certificate)
+    facts = (await domains.find(caller, domain.id)).certificate
+    assert facts is not None
+    assert (facts.serial, facts.issuer, facts.fingerprint) == ("ab", "CA", "ff")
+
+
+# --- verify
+
+
+@pytest.mark.parametrize("status", ["pending", "dns_check"])
+async def test_verify_asks_for_a_look_now(
+    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any], status: str
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    await set_status(control, domain.id, status)
+    await control.execute("UPDATE jobs SET run_at = now() + interval '1 hour'")
+    verification = await domains.verify(caller, domain.id)
+    assert verification.requested
+    assert verification.domain.status == status
+    assert await job(control, domain.id) == "verify"
+    assert (await actions(control, domain.id))[-1] == ("tenant:alice", "verify_request")
+
+
+@pytest.mark.parametrize("status", ["verified", "active"])
+async def test_verify_changes_nothing_on_a_proven_domain(
+    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any], status: str
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    await set_status(control, domain.id, status)
+    await control.execute("UPDATE jobs SET kind = 'obtain'")
+    for _ in range(2):
+        verification = await domains.verify(caller, domain.id)
+        assert (verification.requested, verification.domain.status) == (False, status)
+    assert await job(control, domain.id) == "obtain"
+    assert await actions(control, domain.id) == [("tenant:alice", "add")]
+
+
+async def test_verify_starts_a_failed_domain_again_with_a_new_window(
+    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    await control.execute("DELETE FROM jobs")
+    await control.execute(
+        "UPDATE custom_domains SET status = 'failed', failure_count = 10, verify_deadline = now() - interval '1 h'"
+    )
+    verification = await domains.verify(caller, domain.id)
+    assert verification.requested
+    assert (verification.domain.status, verification.domain.failure_count) == ("pending", 0)
+    left = verification.domain.verify_deadline - verification.domain.updated_at
+    assert left == timedelta(hours=72)
+    assert await job(control, domain.id) == "verify"
+    assert (await actions(control, domain.id))[-1] == ("tenant:alice", "retry")
+
+
+@pytest.mark.parametrize("status", ["pending", "failed"])
+async def test_verify_is_refused_a_moment_after_the_last_one(
+    add: Add,
+    domains: TenantDomains,
+    caller: Caller,
+    control: Control[Any],
+    superuser: Control[Any],
+    status: str,
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    await set_status(control, domain.id, status)
+    await domains.verify(caller, domain.id)
+    with pytest.raises(VerificationTooSoon) as refused:
+        await domains.verify(caller, domain.id)
+    assert 1 <= refused.value.retry_after <= 5
+    await superuser.execute("UPDATE audit SET at = at - interval '6 s'")
+    assert (await domains.verify(caller, domain.id)).requested
+
+
+async def test_of_parallel_requests_to_verify_one_is_taken(
+    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    await set_status(control, domain.id, "failed")
+    results = await asyncio.gather(*(domains.verify(caller, domain.id) for _ in range(8)), return_exceptions=True)
+    assert sum(isinstance(result, VerificationTooSoon) for result in results) == 7
+    assert [action for _, action in await actions(control, domain.id)] == ["add", "retry"]
+
+
+async def test_a_domain_proven_while_the_request_waits_keeps_its_next_job(
+    add: Add,
+    domains: TenantDomains,
+    caller: Caller,
+    control: Control[Any],
+    superuser: Control[Any],
+    eventually: Callable[..., Any],
+) -> None:
+    """A worker holds the job, proves the domain and turns the job into `obtain`; the tenant's request waits for it."""
+    domain = await add(caller, "shop.example.com")
+    async with control.transaction():
+        await control.execute("SELECT FROM jobs WHERE domain_id = $1 FOR UPDATE", domain.id)
+        request = asyncio.create_task(domains.verify(caller, domain.id))
+
+        async def waits() -> bool:
+            return bool(await superuser.fetchval(WAITING_FOR_LOCKS))
+
+        await eventually(waits)
+        await set_status(control, domain.id, "verified")
+        await control.execute("UPDATE jobs SET kind = 'obtain' WHERE domain_id = $1", domain.id)
+    verification = await request
+    assert (verification.requested, verification.domain.status) == (False, "verified")
+    assert await job(control, domain.id) == "obtain"
+
+
+# --- delete
+
+
+async def test_a_deleted_domain_is_gone_and_its_certificate_is_to_be_revoked(
+    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    await domains.delete(caller, domain.id)
+    row = await control.fetchrow("SELECT deleted_at, status FROM custom_domains WHERE id = $1", domain.id)
+    assert row["deleted_at"] is not None
+    assert await job(control, domain.id) == "revoke"
+    assert (await actions(control, domain.id))[-1] == ("tenant:alice", "delete")
+    detail = await control.fetchval("SELECT detail FROM audit WHERE action = 'delete'")
+    assert json.loads(detail) == {"status": "pending"}
+    with pytest.raises(DomainNotFound):
+        await domains.find(caller, domain.id)
+    with pytest.raises(DomainNotFound):
+        await domains.delete(caller, domain.id)
+
+
+async def test_of_parallel_deletions_one_is_done(
+    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    results = await asyncio.gather(*(domains.delete(caller, domain.id) for _ in range(6)), return_exceptions=True)
+    assert results.count(None) == 1
+    assert sum(isinstance(result, DomainNotFound) for result in results) == 5
+    assert [action for _, action in await actions(control, domain.id)] == ["add", "delete"]

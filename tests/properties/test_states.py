@@ -1,0 +1,116 @@
+"""Every (state, event) pair of the two state machines, against the service's specification (seed 002)."""
+
+import itertools
+import re
+from importlib import resources
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control.domains.states import DOMAIN, SERVABLE_SSL, SSL, TABLES, IllegalTransition, machine_of, step
+from control.domains.transition import EFFECTS
+
+# pending → dns_check → verified → active / failed
+DOMAIN_STATES = ("pending", "dns_check", "verified", "active", "failed")
+LEGAL_DOMAIN = {
+    ("pending", "record_found"): "dns_check",
+    ("dns_check", "ownership_proven"): "verified",
+    ("verified", "certificate_loaded"): "active",
+    # the window has ended, whatever was found in it
+    ("pending", "window_expired"): "failed",
+    ("dns_check", "window_expired"): "failed",
+    # the maximum of retries is exceeded
+    ("verified", "retries_exhausted"): "failed",
+    # "the domain UI shows status failed with instructions to retry"
+    ("failed", "retry"): "pending",
+}
+
+# none → validating → issued → expiring → renewed / error
+SSL_STATES = ("none", "validating", "issued", "expiring", "renewed", "error")
+LEGAL_SSL = {
+    ("none", "order_started"): "validating",
+    ("validating", "certificate_stored"): "issued",
+    ("validating", "challenge_failed"): "error",
+    # exponential backoff between attempts: an error is tried again
+    ("error", "order_started"): "validating",
+    ("issued", "expiry_near"): "expiring",
+    ("expiring", "certificate_stored"): "renewed",
+    ("expiring", "challenge_failed"): "error",
+    # a renewed certificate expires like the first one
+    ("renewed", "expiry_near"): "expiring",
+}
+
+MACHINES = {"domain": (DOMAIN_STATES, LEGAL_DOMAIN), "ssl": (SSL_STATES, LEGAL_SSL)}
+EVENTS = sorted({event for table in (LEGAL_DOMAIN, LEGAL_SSL) for _, event in table})
+DOMAIN_EVENTS = sorted({event for _, event in LEGAL_DOMAIN})
+
+PAIRS = [
+    (machine, state, event)
+    for machine, (states, _) in MACHINES.items()
+    for state, event in itertools.product((*states, "", "deleted", "PENDING"), (*EVENTS, "", "unknown", "RETRY"))
+]
+
+
+@pytest.mark.parametrize(("machine", "state", "event"), PAIRS)
+def test_a_pair_leads_where_the_specification_says_and_is_refused_otherwise(machine, state, event) -> None:
+    legal = MACHINES[machine][1]
+    if (state, event) in legal:
+        assert step(machine, state, event).to == legal[state, event]
+    else:
+        with pytest.raises(IllegalTransition) as refusal:
+            step(machine, state, event)
+        assert refusal.value.code == "illegal_transition"
+
+
+def test_the_tables_have_no_row_beyond_the_specification() -> None:
+    assert {pair: row.to for pair, row in DOMAIN.items()} == LEGAL_DOMAIN
+    assert {pair: row.to for pair, row in SSL.items()} == LEGAL_SSL
+
+
+@pytest.mark.parametrize(("column", "states"), [("status", DOMAIN_STATES), ("ssl_status", SSL_STATES)])
+def test_the_database_accepts_exactly_the_states_of_the_machine(column, states) -> None:
+    directory = resources.files("control.db").joinpath("migrations")
+    schema = "\n".join(file.read_text() for file in sorted(directory.iterdir(), key=lambda file: file.name))
+    found = re.search(rf"CHECK \({column} IN \(([^)]*)\)\)", schema)
+    assert found is not None
+    assert set(re.findall(r"'(\w+)'", found[1])) == set(states)
+
+
+def test_an_event_belongs_to_one_machine_and_an_unknown_one_to_none() -> None:
+    for event in EVENTS:
+        owners = [machine for machine, table in TABLES.items() if any(known == event for _, known in table)]
+        assert owners == [machine_of(event)]
+    with pytest.raises(KeyError):
+        machine_of("unknown")
+
+
+def test_side_effects_belong_to_known_events() -> None:
+    assert set(EFFECTS) <= set(EVENTS)
+
+
+@pytest.mark.parametrize("machine", ["domain", "ssl"])
+def test_every_state_can_be_reached_from_the_first(machine) -> None:
+    states, legal = MACHINES[machine]
+    reached = {states[0]}
+    for _ in states:
+        reached |= {step(machine, state, event).to for state, event in legal if state in reached}
+    assert reached == set(states)
+
+
+def test_what_may_be_served_is_a_state_with_a_certificate() -> None:
+    assert set(SSL_STATES) - {"none", "validating", "error"} == SERVABLE_SSL
+
+
+@given(st.lists(st.sampled_from(DOMAIN_EVENTS), max_size=40))
+def test_no_walk_makes_a_domain_active_that_was_not_found_proven_and_loaded_in_that_order(events) -> None:
+    state, taken = "pending", []
+    for event in events:
+        try:
+            state = step("domain", state, event).to
+        except IllegalTransition:
+            continue  # refused: nothing has changed
+        taken = [] if state == "pending" else [*taken, event]
+        assert state in DOMAIN_STATES
+        if state == "active":
+            assert taken == ["record_found", "ownership_proven", "certificate_loaded"]

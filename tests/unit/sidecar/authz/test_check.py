@@ -1,0 +1,315 @@
+"""Every row of the resolution order in sidecar/authz/check.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from sidecar.authz.check import LISTENER, REPLIES_KEPT, Checker, Kind, Pending
+from sidecar.directory.entry import Entry, Unknown
+from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
+
+TENANT_A = "7b0f2a52-6a9c-4f0c-9a51-000000000001"
+TENANT_B = "7b0f2a52-6a9c-4f0c-9a51-000000000002"
+
+
+def entry(hostname: str, tenant: str = TENANT_A, *, live: bool = True, platform: bool = False) -> Entry:
+    return Entry(
+        hostname=hostname,
+        tenant_id=tenant,
+        domain_id="" if platform else "d0000000-0000-0000-0000-000000000001",
+        live=live,
+        fingerprint=None if platform else "ab" * 32,
+        vault_version=None if platform else 1,
+        not_after=None if platform else 2e9,
+        platform=platform,
+    )
+
+
+ENTRIES = (
+    entry("shop.mybrand.co"),
+    entry("other.mybrand.co", TENANT_B),
+    entry("soon.mybrand.co", live=False),
+    entry("*.wild.example"),
+    entry("own.wild.example", TENANT_B),
+    entry("*.deep.example", TENANT_B),
+    entry("acme.platform.io", platform=True),
+    entry("zeta.platform.io", TENANT_B, platform=True),
+)
+KNOWN_TOKEN = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
+KEY_AUTHORIZATION = KNOWN_TOKEN + ".9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
+
+
+class Names:
+    """Exact wins, then the wildcard of one label; what is named `…-unknown.test` is not known yet."""
+
+    def __init__(self, *entries: Entry) -> None:
+        self.entries = {found.hostname: found for found in entries}
+
+    def lookup(self, host: str) -> Entry | Unknown:
+        wildcard = "*." + host.partition(".")[2]
+        found = self.entries.get(host) or self.entries.get(wildcard)
+        return found or (Unknown.MISS if host.endswith("-unknown.test") else Unknown.ABSENT)
+
+
+class Tokens:
+    def lookup(self, token: str) -> str | None:
+        return {KNOWN_TOKEN: KEY_AUTHORIZATION}.get(token)
+
+
+@pytest.fixture
+def checker() -> Checker:
+    return Checker(Names(*ENTRIES), Tokens())
+
+
+def secure(host: str, sni: str | None = None, path: str = "/") -> bytes:
+    """A request on the TLS listener; without an SNI given, it is the host."""
+    request = CheckRequest()
+    request.attributes.request.http.host = host
+    request.attributes.request.http.path = path.encode()
+    request.attributes.tls_session.sni = host if sni is None else sni
+    return request.SerializeToString()
+
+
+def plain(host: str, path: str | bytes = "/", listener: str = "http") -> bytes:
+    request = CheckRequest()
+    request.attributes.request.http.host = host
+    request.attributes.request.http.path = path if isinstance(path, bytes) else path.encode()
+    request.attributes.context_extensions[LISTENER] = listener
+    return request.SerializeToString()
+
+
+def answer(reply: bytes | Pending) -> CheckResponse:
+    assert isinstance(reply, bytes)
+    return CheckResponse.FromString(reply)
+
+
+def passed(reply: bytes | Pending) -> Mapping[str, str]:
+    """The headers of an OK reply."""
+    response = answer(reply)
+    assert response.status.code == 0
+    assert response.WhichOneof("http_response") == "ok_response"
+    return {option.header.key: option.header.value for option in response.ok_response.headers}
+
+
+def refused(reply: bytes | Pending) -> tuple[int, Mapping[str, str], str]:
+    """Status, headers and body of a denied reply."""
+    response = answer(reply)
+    assert response.status.code != 0
+    assert response.WhichOneof("http_response") == "denied_response"
+    denied = response.denied_response
+    return denied.status.code, {option.header.key: option.header.value for option in denied.headers}, denied.body
+
+
+def test_a_message_that_cannot_be_read_is_refused(checker: Checker) -> None:
+    status, _, _ = refused(checker.check(b"\xff\xff\xff"))
+    assert status == 403
+
+
+def test_a_host_that_is_not_utf8_is_refused(checker: Checker) -> None:
+    broken = secure("shop.mybrand.co").replace(b"shop", b"sh\xffp")
+    assert refused(checker.check(broken))[0] == 403
+
+
+def test_a_connection_that_is_not_tls_is_never_let_through_the_tls_listener(checker: Checker) -> None:
+    request = CheckRequest()
+    request.attributes.request.http.host = "acme.platform.io"
+    assert refused(checker.check(request.SerializeToString()))[0] == 421
+
+
+@pytest.mark.parametrize(
+    ("host", "sni", "tenant", "row"),
+    [
+        ("shop.mybrand.co", "shop.mybrand.co", TENANT_A, "shop.mybrand.co"),
+        ("SHOP.MyBrand.co", "shop.MYBRAND.co", TENANT_A, "shop.mybrand.co"),
+        ("shop.mybrand.co.", "shop.mybrand.co", TENANT_A, "shop.mybrand.co"),
+        ("shop.mybrand.co:8443", "shop.mybrand.co", TENANT_A, "shop.mybrand.co"),
+        ("a.wild.example", "a.wild.example", TENANT_A, "*.wild.example"),
+        ("a.wild.example", "b.wild.example", TENANT_A, "*.wild.example"),
+        ("own.wild.example", "own.wild.example", TENANT_B, "own.wild.example"),
+        ("acme.platform.io", "acme.platform.io", TENANT_A, "acme.platform.io"),
+        ("acme.platform.io", "zeta.platform.io", TENANT_A, "acme.platform.io"),
+        ("acme.platform.io", "", TENANT_A, "acme.platform.io"),
+    ],
+)
+def test_a_live_name_is_let_through_with_its_tenant_and_row(
+    checker: Checker, host: str, sni: str, tenant: str, row: str
+) -> None:
+    assert passed(checker.check(secure(host, sni))) == {"x-tenant-id": tenant, "x-nameplate-host": row}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        "*",
+        "shop",
+        "192.0.2.1",
+        "[2001:db8::1]:443",
+        "shop_.mybrand.co",
+        "shop..mybrand.co",
+        "*.wild.example",
+        "a" * 254 + ".example",
+        "x.y.wild.example",
+        "wild.example",
+        "nobody.example",
+        "nobody.platform.io",
+        "soon.mybrand.co",
+        "shop.mybrand.co\r\nx-tenant-id: 1",
+        "shop.mybrand.co\x00",
+        "ſhop.mybrand.co",
+    ],
+)
+def test_a_name_that_is_invalid_unknown_or_not_live_gets_the_page(checker: Checker, host: str) -> None:
+    status, headers, body = refused(checker.check(secure(host)))
+    assert status == 404
+    assert headers == {"content-type": "text/html; charset=utf-8", "cache-control": "no-store"}
+    assert "Domain not configured for this platform" in body
+    assert "http" not in body, "the page loads nothing from elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("host", "sni"),
+    [
+        ("other.mybrand.co", "shop.mybrand.co"),
+        ("shop.mybrand.co", ""),
+        ("a.wild.example", ""),
+        ("shop.mybrand.co", "acme.platform.io"),
+        ("acme.platform.io", "shop.mybrand.co"),
+        ("own.wild.example", "a.wild.example"),
+        ("a.wild.example", "own.wild.example"),
+        ("a.wild.example", "a.deep.example"),
+        ("shop.mybrand.co", "default"),
+        ("acme.platform.io", "default"),
+        ("shop.mybrand.co", "gone.example"),
+        ("shop.mybrand.co", "shop.mybrand.co."),
+        ("shop.mybrand.co", "192.0.2.1"),
+    ],
+)
+def test_a_host_that_the_served_certificate_does_not_cover_is_misdirected(checker: Checker, host: str, sni: str) -> None:
+    assert refused(checker.check(secure(host, sni)))[0] == 421
+
+
+def test_the_page_comes_before_the_misdirection(checker: Checker) -> None:
+    assert refused(checker.check(secure("nobody.example", "shop.mybrand.co")))[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/.well-known/acme-challenge/" + KNOWN_TOKEN, "/"])
+def test_the_tls_listener_answers_no_challenge(checker: Checker, path: str) -> None:
+    assert passed(checker.check(secure("shop.mybrand.co", path=path)))["x-tenant-id"] == TENANT_A
+
+
+def test_an_unknown_host_must_be_loaded_first(checker: Checker) -> None:
+    pending = Pending(Kind.HOSTNAME, "a-unknown.test")
+    assert checker.check(secure("a-unknown.test")) == pending
+    assert checker.check(plain("a-unknown.test")) == pending
+    assert refused(checker.check(secure("a-unknown.test"), {pending}))[0] == 404
+    assert refused(checker.check(plain("a-unknown.test"), {pending}))[0] == 404
+
+
+def test_an_unknown_sni_must_be_loaded_before_the_host_is_called_misdirected(checker: Checker) -> None:
+    pending = Pending(Kind.HOSTNAME, "a-unknown.test")
+    assert checker.check(secure("shop.mybrand.co", "a-unknown.test")) == pending
+    assert refused(checker.check(secure("shop.mybrand.co", "a-unknown.test"), {pending}))[0] == 421
+
+
+@pytest.mark.parametrize("host", ["shop.mybrand.co", "nobody.example", "192.0.2.1", ""])
+@pytest.mark.parametrize("suffix", ["", "?x=1"])
+def test_a_known_challenge_is_answered_for_any_host(checker: Checker, host: str, suffix: str) -> None:
+    status, headers, body = refused(checker.check(plain(host, f"/.well-known/acme-challenge/{KNOWN_TOKEN}{suffix}")))
+    assert (status, body) == (200, KEY_AUTHORIZATION)
+    assert headers["content-type"].startswith("text/plain")
+
+
+def test_an_unknown_challenge_is_loaded_once_and_then_not_found(checker: Checker) -> None:
+    request = plain("shop.mybrand.co", "/.well-known/acme-challenge/" + "x" * 128)
+    pending = Pending(Kind.TOKEN, "x" * 128)
+    assert checker.check(request) == pending
+    assert refused(checker.check(request, {pending}))[0] == 404
+
+
+@pytest.mark.parametrize("token", ["", "x" * 129, "a.b", "a/b", "a%41", "..", "ä", "a b", KNOWN_TOKEN + "/"])
+def test_what_is_no_token_is_not_found_without_a_load(checker: Checker, token: str) -> None:
+    assert refused(checker.check(plain("shop.mybrand.co", f"/.well-known/acme-challenge/{token}")))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "location"),
+    [
+        ("shop.mybrand.co", "/", "https://shop.mybrand.co/"),
+        ("Shop.MyBrand.co.:8080", "/a/b?c=d&e=%2F", "https://shop.mybrand.co/a/b?c=d&e=%2F"),
+        ("a.wild.example", "/", "https://a.wild.example/"),
+        ("acme.platform.io", "//evil.example", "https://acme.platform.io//evil.example"),
+        ("shop.mybrand.co", "/a\r\nset-cookie: x", "https://shop.mybrand.co/a%0D%0Aset-cookie:%20x"),
+        ("shop.mybrand.co", b"/\xff\x00", "https://shop.mybrand.co/%FF%00"),
+        ("shop.mybrand.co", "/.well-known/acme-challenge", "https://shop.mybrand.co/.well-known/acme-challenge"),
+    ],
+)
+def test_a_live_name_on_the_plain_listener_is_redirected(
+    checker: Checker, host: str, path: str | bytes, location: str
+) -> None:
+    status, headers, _ = refused(checker.check(plain(host, path)))
+    assert status == 308
+    assert headers["location"] == location
+    assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("host", ["nobody.example", "soon.mybrand.co", "192.0.2.1", "*", ""])
+def test_any_other_name_on_the_plain_listener_gets_the_page(checker: Checker, host: str) -> None:
+    assert refused(checker.check(plain(host)))[0] == 404
+
+
+@pytest.mark.parametrize("path", ["*", "", "shop.mybrand.co:443"])
+def test_a_request_without_a_path_is_not_redirected(checker: Checker, path: str) -> None:
+    assert refused(checker.check(plain("shop.mybrand.co", path)))[0] == 404
+
+
+def test_an_unknown_kind_of_listener_is_a_plain_one(checker: Checker) -> None:
+    request = CheckRequest.FromString(plain("shop.mybrand.co", listener="https"))
+    request.attributes.tls_session.sni = "shop.mybrand.co"
+    assert refused(checker.check(request.SerializeToString()))[0] == 308
+
+
+def test_a_name_that_changed_hands_is_let_through_with_its_new_tenant() -> None:
+    names = Names(entry("shop.mybrand.co"))
+    checker = Checker(names, Tokens())
+    assert passed(checker.check(secure("shop.mybrand.co")))["x-tenant-id"] == TENANT_A
+    names.entries["shop.mybrand.co"] = entry("shop.mybrand.co", TENANT_B)
+    assert passed(checker.check(secure("shop.mybrand.co")))["x-tenant-id"] == TENANT_B
+
+
+def test_no_more_replies_are_kept_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert REPLIES_KEPT >= 1000
+    monkeypatch.setattr("sidecar.authz.check.REPLIES_KEPT", 2)
+    hosts = [f"h{number}.example" for number in range(4)]
+    checker = Checker(Names(*(entry(host, f"t-{host}") for host in hosts)), Tokens())
+    for host in hosts + hosts:
+        assert passed(checker.check(secure(host)))["x-tenant-id"] == f"t-{host}"
+    assert len(checker._replies) == 2
+
+
+def test_no_reply_appends_to_a_header_of_the_client(checker: Checker) -> None:
+    """Field 2 of HeaderValueOption is `append`, which our view does not even have."""
+    assert {field.name for field in CheckResponse.HeaderValueOption.DESCRIPTOR.fields} == {"header", "append_action"}
+    for option in answer(checker.check(secure("shop.mybrand.co"))).ok_response.headers:
+        assert option.append_action == CheckResponse.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+
+def test_each_outcome_is_counted(checker: Checker) -> None:
+    checker.check(b"\xff")
+    checker.check(secure("shop.mybrand.co"))
+    checker.check(secure("nobody.example"))
+    checker.check(secure("shop.mybrand.co", "other.mybrand.co"))
+    checker.check(plain("shop.mybrand.co"))
+    checker.check(plain("", "/.well-known/acme-challenge/" + KNOWN_TOKEN))
+    checker.check(plain("", "/.well-known/acme-challenge/"))
+    checker.unavailable()
+    assert checker.check(secure("a-unknown.test")) == Pending(Kind.HOSTNAME, "a-unknown.test")
+    assert set(checker.stats().values()) == {1}
+
+
+def test_what_cannot_be_loaded_is_said_to_be_unavailable(checker: Checker) -> None:
+    status, headers, _ = refused(checker.unavailable())
+    assert status == 503
+    assert int(headers["retry-after"]) > 0
