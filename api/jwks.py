@@ -24,8 +24,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt import InvalidKeyError
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from jwt import PyJWK, PyJWTError
 
 # A flood of made-up key ids reaches the issuer at most this often; also the pause after a failed fetch.
 MIN_REFETCH = 10.0
@@ -121,16 +120,15 @@ def _parse_key(entry: object) -> VerificationKey:
     if not isinstance(entry.get("kid"), str | None):
         raise KeySetError("its kid is not a string")
     public = {"kty": kty, **{name: entry.get(name) for name in members}}
-    return VerificationKey(entry.get("kid"), algorithm, _public_key(public))
+    return VerificationKey(entry.get("kid"), algorithm, _public_key(public, algorithm))
 
 
-def _public_key(jwk: dict[str, Any]) -> PublicKey:
+def _public_key(jwk: dict[str, Any], algorithm: str) -> PublicKey:
     if not all(isinstance(value, str) for value in jwk.values()):
         raise KeySetError("a number of it is missing")
-    algorithm = {"RSA": RSAAlgorithm, "EC": ECAlgorithm, "OKP": OKPAlgorithm}[jwk["kty"]]
     try:
-        key: object = algorithm.from_jwk(jwk)
-    except (InvalidKeyError, ValueError):
+        key: object = PyJWK(jwk, algorithm).key
+    except PyJWTError:
         raise KeySetError("its numbers are not a key") from None
     if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
         raise KeySetError(f"it has fewer than {MIN_RSA_BITS} bits")

@@ -21,6 +21,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from api.auth import Principal
 from core.domain import Domain
 from core.errors import NameplateError
 
@@ -29,14 +30,6 @@ STATUSES = ("pending", "dns_check", "verified", "active", "failed")
 SSL_STATUSES = ("none", "validating", "issued", "expiring", "renewed", "error")
 PROVEN_STATUSES = frozenset({"verified", "active"})
 SERVABLE_SSL_STATUSES = frozenset({"issued", "expiring", "renewed"})
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks. `subject`: the token's `sub`, for the audit."""
-
-    tenant_id: UUID
-    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +74,7 @@ class Domains(Protocol):
     """The custom domains, each method for one tenant, in one transaction. Every method may raise Unavailable."""
 
     async def add(
-        self, caller: Caller, hostname: str, idempotency: Idempotency | None, reply: Callable[[Domain], Reply]
+        self, caller: Principal, hostname: str, idempotency: Idempotency | None, reply: Callable[[Domain], Reply]
     ) -> Added:
         """Register `hostname` (normal form), or give again what the same key was answered.
 
@@ -89,19 +82,19 @@ class Domains(Protocol):
         """
         ...
 
-    async def page(self, caller: Caller, after: Position | None, status: str | None, limit: int) -> Sequence[Domain]:
+    async def page(self, caller: Principal, after: Position | None, status: str | None, limit: int) -> Sequence[Domain]:
         """The next domains after a position, at most `limit`, oldest first."""
         ...
 
-    async def find(self, caller: Caller, domain_id: UUID) -> Domain:
+    async def find(self, caller: Principal, domain_id: UUID) -> Domain:
         """Raises DomainNotFound."""
         ...
 
-    async def verify(self, caller: Caller, domain_id: UUID) -> Verification:
+    async def verify(self, caller: Principal, domain_id: UUID) -> Verification:
         """Look at the DNS now; a failed domain starts again. Raises DomainNotFound, VerificationTooSoon."""
         ...
 
-    async def delete(self, caller: Caller, domain_id: UUID) -> None:
+    async def delete(self, caller: Principal, domain_id: UUID) -> None:
         """Detach, and have the certificate revoked. Raises DomainNotFound."""
         ...
 

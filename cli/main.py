@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 import typer
+
+
+class Process(StrEnum):
+    control = "control"
+    sidecar = "sidecar"
+
 
 app = typer.Typer(
     name="nameplate",
@@ -108,6 +115,17 @@ def token(
     if jwks is not None:
         jwks.write_text(provider.jwks())
     typer.echo(provider.token(tenant, subject, int(hours * 3600)))
+
+
+@app.command()
+def vault_policy(
+    process: Annotated[Process, typer.Argument(help="Whose policy.")],
+    mount: Annotated[str, typer.Option(help="The KV v2 mount.", envvar="NAMEPLATE_VAULT_MOUNT")] = "secret",
+) -> None:
+    """Print a process's Vault policy, e.g. `nameplate vault-policy sidecar | vault policy write nameplate-sidecar -`."""
+    from core.vault import control_policy, sidecar_policy
+
+    typer.echo({Process.control: control_policy, Process.sidecar: sidecar_policy}[process](mount), nl=False)
 
 
 @app.command()

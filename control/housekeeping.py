@@ -23,7 +23,16 @@ WITH gone AS (DELETE FROM changes WHERE at < now() - interval '{KEEP_CHANGES}'
 UPDATE feed SET pruned_xid = greatest(pruned_xid, (SELECT max(xid) FROM gone)) WHERE EXISTS (SELECT FROM gone)
 """  # noqa: S608 -- constants
 
+# A net under the jobs: a domain that waits for work and has none would wait for ever.
+FIND_FORGOTTEN = """
+INSERT INTO jobs (domain_id, kind)
+SELECT id, CASE status WHEN 'verified' THEN 'obtain' ELSE 'verify' END FROM custom_domains
+WHERE deleted_at IS NULL AND status IN ('pending', 'dns_check', 'verified')
+ON CONFLICT (domain_id) DO NOTHING
+"""
+
 CHORES = (
+    FIND_FORGOTTEN,
     PRUNE_CHANGES,
     "DELETE FROM challenges WHERE expires_at < now() - interval '1 hour'",
     "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'",

@@ -37,6 +37,7 @@ class Job:
     kind: Kind
     attempts: int  # how often it was claimed, this time included
     lease_token: UUID
+    asked: int  # how often it had been asked for when it was claimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +73,13 @@ class Jobs:
                    SELECT domain_id FROM jobs
                    WHERE kind = $1 AND run_at <= now() AND (lease_until IS NULL OR lease_until < now())
                    ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-               RETURNING domain_id, kind, attempts, lease_token""",
+               RETURNING domain_id, kind, attempts, lease_token, asked""",
             kind,
             limit,
             self.lease,
             self._replica,
         )
-        return [Job(row["domain_id"], row["kind"], row["attempts"], row["lease_token"]) for row in rows]
+        return [Job(row["domain_id"], row["kind"], row["attempts"], row["lease_token"], row["asked"]) for row in rows]
 
     async def seconds_until_due(self, kind: Kind) -> float | None:
         """When the next job of the kind can be claimed; None when there is none."""
@@ -101,16 +102,16 @@ class Jobs:
             raise LeaseLost(job.domain_id)
 
     async def settle(self, job: Job, outcome: Outcome) -> None:
-        """Give the job back. If it became another kind meanwhile (a deletion, the next stage), only the lease ends."""
+        """Give the job back. If it was asked for anew meanwhile, or became another kind, only the lease ends."""
         async with self._pool.acquire() as connection, connection.transaction():
-            kind = await connection.fetchval(
-                "SELECT kind FROM jobs WHERE domain_id = $1 AND lease_token = $2 FOR UPDATE",
+            now = await connection.fetchrow(
+                "SELECT kind, asked FROM jobs WHERE domain_id = $1 AND lease_token = $2 FOR UPDATE",
                 job.domain_id,
                 job.lease_token,
             )
-            if kind is None:
+            if now is None:
                 return
-            if kind != job.kind:
+            if (now["kind"], now["asked"]) != (job.kind, job.asked):
                 await connection.execute(
                     "UPDATE jobs SET lease_token = NULL, lease_until = NULL, run_at = least(run_at, now()) "
                     "WHERE domain_id = $1",

@@ -136,20 +136,33 @@ class Vault:
 
         return await self._call(call, path)
 
+    async def latest(self, path: str) -> int:
+        """The number of the latest version, deleted or not; 0 for a path that is not in use. What `cas` compares."""
+
+        def call(adapter: JSONAdapter) -> int:
+            metadata = self._metadata(adapter, path)
+            return 0 if metadata is None else int(metadata["current_version"])
+
+        return await self._call(call, path)
+
     async def versions(self, path: str) -> tuple[int, ...]:
         """The versions that can still be read, oldest first."""
 
         def call(adapter: JSONAdapter) -> tuple[int, ...]:
-            try:
-                answer = KvV2(adapter).read_secret_metadata(path, mount_point=self._mount)
-            except hvac.exceptions.InvalidPath:
-                return ()
-            versions = answer["data"]["versions"]
-            return tuple(
-                sorted(int(n) for n, facts in versions.items() if not (facts["destroyed"] or facts["deletion_time"]))
-            )
+            metadata = self._metadata(adapter, path)
+            versions = {} if metadata is None else metadata["versions"]
+            readable = [int(n) for n, facts in versions.items() if not (facts["destroyed"] or facts["deletion_time"])]
+            return tuple(sorted(readable))
 
         return await self._call(call, path)
+
+    def _metadata(self, adapter: JSONAdapter, path: str) -> Mapping[str, Any] | None:
+        try:
+            answer = KvV2(adapter).read_secret_metadata(path, mount_point=self._mount)
+        except hvac.exceptions.InvalidPath:
+            return None
+        metadata: Mapping[str, Any] = answer["data"]
+        return metadata
 
     async def destroy(self, path: str) -> None:
         """Remove every version and the path itself. Nothing happens when there is nothing."""

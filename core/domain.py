@@ -117,7 +117,8 @@ class Domain:
 
     @property
     def txt_name(self) -> str:
-        return f"{TXT_LABEL}.{self.hostname}"
+        """A wildcard is proven at its parent."""
+        return f"{TXT_LABEL}.{self.hostname.removeprefix('*.')}"
 
     @property
     def txt_value(self) -> str:

@@ -1,12 +1,13 @@
-"""Programs that only Debian (or Ubuntu) packages: found, or else installed.
+"""Files that only a package of Debian (or Ubuntu) has: found, or else installed.
 
 In this order:
 1. on the PATH, or unpacked earlier below `.tools/` in the project's folder;
 2. as root, or with sudo that asks for no password: `apt-get install`;
-3. otherwise `apt-get download` and unpacked into `.tools/`, which is enough for a program without services;
+3. otherwise `apt-get download` and unpacked into `.tools/`, which is enough for a plain program;
 4. otherwise an error that names the package and the command.
 
-`python -m embedded.debian pebble` does this for the command line (used by the Makefile).
+`python -m embedded.debian pebble` does this for the command line, and prints where the files are. The Makefile
+uses it, also before there is a virtual environment, so this file imports the standard library only.
 """
 
 from __future__ import annotations
@@ -26,40 +27,53 @@ APT_TIMEOUT = 300.0
 LOCK_WAIT = 120  # seconds that apt waits for another apt to finish
 OUTPUT_TAIL = 2000
 
-BINARIES: Mapping[str, tuple[str, ...]] = {"pebble": ("pebble", "pebble-challtestsrv")}
-"""The programs we use, by package."""
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "pebble": ("usr/bin/pebble", "usr/bin/pebble-challtestsrv"),
+    # pip itself, for a Python whose package of `venv` is not installed
+    "python3-pip-whl": ("usr/share/python-wheels/pip-*.whl",),
+}
+"""The files that we use, by package; a name may hold wildcards."""
 
 
 class PackageMissing(RuntimeError):
     """A Debian package is neither there nor could be installed. The text says what to run."""
 
 
-def find(package: str, binary: str) -> Path | None:
-    """A package's program, from the PATH or unpacked in `.tools/`; None when it is in neither."""
-    found = shutil.which(binary, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}")
-    if found:
-        return Path(found)
-    unpacked = TOOLS / package / "usr" / "bin" / binary
-    return unpacked if os.access(unpacked, os.X_OK) else None
+def find(package: str, file: str) -> Path | None:
+    """A file of a package: a program on the PATH, installed, or unpacked in `.tools/`; None when it is nowhere."""
+    directory, _, name = file.rpartition("/")
+    if directory == "usr/bin" and (program := shutil.which(name, path=_path())):
+        return Path(program)
+    for root in (Path("/"), TOOLS / package):
+        for found in sorted((root / directory).glob(name)):
+            return found
+    return None
 
 
-def require(package: str, binary: str) -> Path:
+def require(package: str, program: str) -> Path:
     """A package's program. Raises `PackageMissing` when it is not installed; installs nothing."""
-    found = find(package, binary)
+    found = find(package, f"usr/bin/{program}")
     if found is None:
         raise PackageMissing(
-            f"{binary} not found; it is in Debian's package {package}: sudo apt-get install {package}"
+            f"{program} not found; it is in Debian's package {package}: sudo apt-get install {package}"
             f" (or: python -m embedded.debian {package})"
         )
     return found
 
 
 def ensure(package: str) -> list[Path]:
-    """The programs of a package, installed first if need be (blocks, up to minutes). Raises `PackageMissing`."""
-    binaries = BINARIES[package]
-    if any(find(package, binary) is None for binary in binaries):
+    """The files of a package, installed first if need be (blocks, up to minutes). Raises `PackageMissing`."""
+    if not is_installed(package):
         _install(package)
-    return [require(package, binary) for binary in binaries]
+    found = [find(package, file) for file in PACKAGES[package]]
+    if None in found:
+        raise PackageMissing(f"Debian's package {package} was installed, but lacks some of {PACKAGES[package]}")
+    return [path for path in found if path is not None]
+
+
+def is_installed(package: str) -> bool:
+    """Whether every file of the package that we use is there."""
+    return all(find(package, file) is not None for file in PACKAGES[package])
 
 
 def _install(package: str) -> None:
@@ -128,7 +142,7 @@ def _user_name() -> str:
 
 
 def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}", "LC_ALL": "C.UTF-8"}
+    environment = {**os.environ, "PATH": _path(), "LC_ALL": "C.UTF-8"}
     try:
         return subprocess.run(
             command,
@@ -145,6 +159,10 @@ def _run(command: Sequence[str], cwd: Path | None = None) -> subprocess.Complete
         return subprocess.CompletedProcess(command, returncode=127, stdout=str(error))
 
 
+def _path() -> str:
+    return ":".join(filter(None, [os.environ.get("PATH"), SYSTEM_PATH]))
+
+
 def _failure(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode == 0:
         return ""
@@ -152,26 +170,20 @@ def _failure(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def main(packages: Sequence[str]) -> int:
-    """Make sure of packages; for the command line."""
+    """Make sure of packages and print where their files are; for the command line."""
     for package in packages:
-        if package not in BINARIES:
-            _say(f"unknown package {package}; known: {', '.join(BINARIES)}")
+        if package not in PACKAGES:
+            sys.stderr.write(f"unknown package {package}; known: {', '.join(PACKAGES)}\n")
             return 2
-        missing = any(find(package, binary) is None for binary in BINARIES[package])
-        if missing:
-            _say(f"installing Debian's package {package} ...")
+        if not is_installed(package):
+            sys.stderr.write(f"installing Debian's package {package} ...\n")
         try:
             found = ensure(package)
         except PackageMissing as error:
-            _say(str(error))
+            sys.stderr.write(f"{error}\n")
             return 1
-        if missing:
-            _say(f"installed {', '.join(map(str, found))}")
+        sys.stdout.write("".join(f"{path}\n" for path in found))
     return 0
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 if __name__ == "__main__":

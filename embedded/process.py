@@ -209,7 +209,7 @@ def _spawn(
     user: int | None,
     orphan_signal: signal.Signals,
 ) -> subprocess.Popen[bytes]:
-    setpriv = shutil.which("setpriv", path=f"{os.environ.get('PATH', '')}:/usr/bin:/bin")
+    setpriv = shutil.which("setpriv") or shutil.which("setpriv", path="/usr/bin:/bin")
     if setpriv is None:
         raise ServerFailed("setpriv not found: install Debian's package util-linux")
     command = [setpriv, "--pdeathsig", orphan_signal.name.removeprefix("SIG")]

@@ -25,6 +25,10 @@ DIRECTORY_MODE = 0o700
 UNIX = "unix:"
 
 
+# A resubscription carries every name that Envoy holds, about 90 bytes each; gRPC's default of 4 MiB is full at 48,000.
+MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+
+
 class ListenError(NameplateError):
     """An address cannot be used. Codes: address_invalid, address_in_use, tls_required, tls_unreadable."""
 
@@ -81,6 +85,15 @@ def parse_tcp_address(text: str) -> TcpAddress:
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host) != bracketed:
         raise ListenError("address_invalid", f"{text}: an address is unix:/absolute/path or HOST:PORT.")
     return TcpAddress(host.strip("[]"), int(port))
+
+
+def make_server() -> grpc.aio.Server:
+    options = [
+        ("grpc.so_reuseport", 0),  # else a second process takes half of the connections instead of an error
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ]
+    return grpc.aio.server(options=options)
 
 
 class Endpoint:

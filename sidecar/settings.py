@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import NameplateError
 from core.hostname import normalize_sni
@@ -67,17 +67,17 @@ class SidecarSettings(BaseSettings):
     vault_secret_id_file: Path | None = None
     vault_ca_file: Path | None = Field(None, description="Trust for Vault's TLS; default: the system's.")
 
-    check_address: Annotated[Address, BeforeValidator(_address)] = Field(
+    check_address: Annotated[Address, NoDecode, BeforeValidator(_address)] = Field(
         UnixAddress(Path("/run/nameplate/check.sock")), description="Envoy's checks: unix:PATH or HOST:PORT."
     )
-    xds_address: Annotated[Address, BeforeValidator(_address)] = Field(
+    xds_address: Annotated[Address, NoDecode, BeforeValidator(_address)] = Field(
         UnixAddress(Path("/run/nameplate/xds.sock")), description="Envoy's secrets: unix:PATH or HOST:PORT."
     )
     tls_cert_file: Path | None = Field(None, description="PEM chain; the three are needed for HOST:PORT.")
     tls_key_file: Path | None = Field(None, description="PEM key.")
     tls_client_ca_file: Path | None = Field(None, description="PEM of the CA whose clients may connect.")
 
-    admin_listen: Annotated[TcpAddress, BeforeValidator(_tcp_address)] = Field(
+    admin_listen: Annotated[TcpAddress, NoDecode, BeforeValidator(_tcp_address)] = Field(
         TcpAddress("127.0.0.1", 9902), description="HOST:PORT of /livez, /readyz and /metrics; plain HTTP."
     )
     state_dir: Path = Field(Path("/var/lib/nameplate"), description="Where the directory's snapshot is kept.")

@@ -79,10 +79,11 @@ class Account:
         stored = await self._vault.read(path)
         if stored is None:
             with suppress(VaultConflict):  # another replica was first
-                await self._vault.write(path, {"key": _new_key(), "directory_url": self.directory_url}, cas=0)
+                record = {"key": _new_key(), "directory_url": self.directory_url}
+                await self._vault.write(path, record, cas=await self._vault.latest(path))
             stored = await self._vault.read(path)
         if stored is None:
-            raise VaultError("account_key_missing", "The ACME account's key was deleted from Vault but not its path.")
+            raise VaultConflict(path)
         try:
             key = load_pem_private_key(str(stored.data["key"]).encode(), password=None)
         except (KeyError, ValueError, TypeError):

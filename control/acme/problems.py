@@ -161,8 +161,6 @@ UNKNOWN_VALIDATION = Meaning("challenge_refused", "The CA could not validate the
 UNKNOWN_REQUEST = Meaning("ca_request_refused", "The CA refuses the request.", "operator", False)
 SERVER_TROUBLE = Meaning("ca_unavailable", "The CA reports an error of its own.", "ca", False)
 
-PASSING = frozenset({"ca_unavailable", "ca_rate_limited"})  # codes that time alone mends
-
 
 def explain(problem: Problem, *, validating: bool = False) -> Meaning:
     """`validating`: the problem is the error of a challenge or of an order, not the answer to a request."""

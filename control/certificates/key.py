@@ -38,12 +38,11 @@ class PendingKey:
         stored = await vault.read(path)
         if stored is None:
             with suppress(VaultConflict):  # a worker that lost its lease was first, or an older write arrived late
-                await vault.write(path, {"key": cls.make().pem}, cas=0)
+                await vault.write(path, {"key": cls.make().pem}, cas=await vault.latest(path))
+            # Read back, so that it is the stored key that is used.
             stored = await vault.read(path)
         if stored is None:
-            # Deleted by hand, but its path is not: clear it, the next attempt makes a new one.
-            await vault.destroy(path)
-            raise VaultError("pending_key_missing", "The key of the order was deleted from Vault.")
+            raise VaultConflict(path)
         key = cls(str(stored.data.get("key", "")))
         try:
             key.private_key()

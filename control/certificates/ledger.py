@@ -182,10 +182,21 @@ class Ledger:
     async def loaded(self, job: Job) -> None:
         """The sidecars can serve the certificate: the domain goes live, if it is not."""
         async with self._held(job) as (connection, domain):
+            if domain.ssl_finding is not None:  # trouble after the certificate was recorded, and it is over
+                await connection.execute("UPDATE custom_domains SET ssl_finding = NULL WHERE id = $1", domain.id)
             if domain.status == "verified":
                 await transition.apply(
                     connection, job.domain_id, "certificate_loaded", self._actor, lease=job.lease_token
                 )
+
+    async def leave_to_revoke(self, domain_id: UUID) -> None:
+        """The domain was deleted. If its revocation is over already, this worker may have stored something after it."""
+        await self._pool.execute(
+            """INSERT INTO jobs (domain_id, kind)
+               SELECT id, 'revoke' FROM custom_domains WHERE id = $1 AND deleted_at IS NOT NULL
+               ON CONFLICT (domain_id) DO NOTHING""",
+            domain_id,
+        )
 
     @asynccontextmanager
     async def _held(self, job: Job) -> AsyncIterator[tuple[Connection, Domain]]:

@@ -37,18 +37,18 @@ class NoData:
 
 @dataclass(frozen=True, slots=True)
 class ServFail:
-    """SERVFAIL or a rarer code, `rcode`. `reason`: the Extended DNS Error's name if there is one (RFC 8914)."""
+    """The resolver could not resolve it. `reason`: the Extended DNS Error's name if there is one (RFC 8914)."""
 
     resolver: str
-    rcode: str = "SERVFAIL"
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The resolver does not serve us."""
+    """The resolver does not serve us, or not such a question: REFUSED, or a rarer code such as NOTIMP."""
 
     resolver: str
+    rcode: str = "REFUSED"
 
 
 @dataclass(frozen=True, slots=True)

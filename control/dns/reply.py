@@ -32,10 +32,10 @@ def interpret(query: QueryMessage, wire: bytes, resolver: str) -> Outcome | Trun
     if not isinstance(response, QueryMessage) or not query.is_response(response):
         return Malformed(resolver)
     rcode = response.rcode()
-    if rcode == Rcode.REFUSED:
-        return Refused(resolver)
+    if rcode == Rcode.SERVFAIL:
+        return ServFail(resolver, extended_error(response))
     if rcode not in {Rcode.NOERROR, Rcode.NXDOMAIN}:
-        return ServFail(resolver, dns.rcode.to_text(rcode), extended_error(response))
+        return Refused(resolver, dns.rcode.to_text(rcode))
     try:
         result = response.resolve_chaining()
     except dns.exception.DNSException:  # a chain of more than 16 links, or records with NXDOMAIN

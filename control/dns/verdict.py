@@ -201,8 +201,9 @@ def describe(outcome: Outcome, expected: bool) -> str:
         case NoName():
             return "nxdomain"
         case ServFail():
-            word = outcome.rcode.lower()
-            return word if outcome.reason is None else f"{word}: {outcome.reason}"
+            return "servfail" if outcome.reason is None else f"servfail: {outcome.reason}"
+        case Refused():
+            return outcome.rcode.lower()
         case _:
             return type(outcome).__name__.lower()
 

@@ -21,10 +21,10 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from api.auth import Principal
 from api.service import (
     PROVEN_STATUSES,
     Added,
-    Caller,
     DomainExists,
     DomainLimitReached,
     DomainNotFound,
@@ -104,7 +104,7 @@ class TenantDomains:
         self._max_domains = max_domains
 
     async def add(
-        self, caller: Caller, hostname: str, idempotency: Idempotency | None, reply: Callable[[Domain], Reply]
+        self, caller: Principal, hostname: str, idempotency: Idempotency | None, reply: Callable[[Domain], Reply]
     ) -> Added:
         async def work(connection: Connection) -> Added:
             if idempotency is not None:
@@ -120,7 +120,7 @@ class TenantDomains:
 
         return await self._transact(caller, work)
 
-    async def page(self, caller: Caller, after: Position | None, status: str | None, limit: int) -> Sequence[Domain]:
+    async def page(self, caller: Principal, after: Position | None, status: str | None, limit: int) -> Sequence[Domain]:
         position = after or START
 
         async def work(connection: Connection) -> Sequence[Domain]:
@@ -131,13 +131,13 @@ class TenantDomains:
 
         return await self._transact(caller, work)
 
-    async def find(self, caller: Caller, domain_id: UUID) -> Domain:
+    async def find(self, caller: Principal, domain_id: UUID) -> Domain:
         async def work(connection: Connection) -> Domain:
             return await _find(connection, domain_id)
 
         return await self._transact(caller, work)
 
-    async def verify(self, caller: Caller, domain_id: UUID) -> Verification:
+    async def verify(self, caller: Principal, domain_id: UUID) -> Verification:
         async def work(connection: Connection) -> Verification:
             domain = await _find(connection, domain_id)
             if domain.status in PROVEN_STATUSES:
@@ -160,7 +160,7 @@ class TenantDomains:
         except _ProvenMeanwhile as proven:
             return Verification(proven.domain, requested=False)
 
-    async def delete(self, caller: Caller, domain_id: UUID) -> None:
+    async def delete(self, caller: Principal, domain_id: UUID) -> None:
         async def work(connection: Connection) -> None:
             await _find(connection, domain_id)
             await connection.execute(REQUEST_JOB, domain_id, "revoke")
@@ -177,7 +177,7 @@ class TenantDomains:
         except OUTAGES as error:
             raise Unavailable from error
 
-    async def _insert(self, connection: Connection, caller: Caller, hostname: str) -> Domain:
+    async def _insert(self, connection: Connection, caller: Principal, hostname: str) -> Domain:
         await connection.execute(LOCK_TENANT, str(caller.tenant_id))
         await connection.execute(ADD_TENANT, caller.tenant_id)
         usage = await connection.fetchrow(USAGE, caller.tenant_id, hostname)
@@ -195,7 +195,7 @@ class TenantDomains:
         await connection.execute(REQUEST_JOB, domain_id, "verify")
         return domain
 
-    async def _transact(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _transact(self, caller: Principal, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `work` as the caller's tenant; an exception rolls everything back. Raises Unavailable."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -207,7 +207,7 @@ class TenantDomains:
                     raise Unavailable from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _attempt(self, caller: Caller, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _attempt(self, caller: Principal, work: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
             # Not asyncio.timeout: a cancelled query would wait for the server's consent, and a silent one gives none.
             watchdog = asyncio.get_running_loop().call_later(DEADLINE, connection.terminate)
@@ -227,7 +227,7 @@ class _ProvenMeanwhile(Exception):
         self.domain = domain
 
 
-async def _claim(connection: Connection, caller: Caller, idempotency: Idempotency) -> Reply | None:
+async def _claim(connection: Connection, caller: Principal, idempotency: Idempotency) -> Reply | None:
     """None: the key is ours, until this transaction ends. Waits for a transaction that has it. Raises KeyReused."""
     if await connection.fetchval(CLAIM_KEY, caller.tenant_id, idempotency.key, idempotency.fingerprint):
         return None
@@ -263,5 +263,5 @@ async def _check_pace(connection: Connection, domain_id: UUID) -> None:
         raise VerificationTooSoon(math.ceil(VERIFY_PAUSE - max(seconds, 0.0)))
 
 
-def _actor(caller: Caller) -> str:
+def _actor(caller: Principal) -> str:
     return f"tenant:{caller.subject}"

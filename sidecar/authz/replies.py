@@ -30,15 +30,16 @@ PAGE = """\
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
-<title>{title}</title>
+<title>Domain not configured for this platform</title>
 <style>
-body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 20vh auto 0; max-width: 36rem; padding: 0 1rem }}
-h1 {{ font-size: 1.4rem }}
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 20vh auto 0; max-width: 36rem; padding: 0 1rem }
+h1 { font-size: 1.4rem }
 </style>
 </head>
 <body>
-<h1>{title}</h1>
-<p>{text}</p>
+<h1>Domain not configured for this platform</h1>
+<p>This address leads here, but no site has been set up for it. If it is yours, finish setting it up in your
+account; a new domain can take a few minutes.</p>
 </body>
 </html>
 """
@@ -81,22 +82,9 @@ def challenge(key_authorization: str) -> bytes:
     return denied(200, key_authorization, TEXT)
 
 
-NOT_CONFIGURED = denied(
-    404,
-    PAGE.format(
-        title="Domain not configured for this platform",
-        text="This address leads here, but no site has been set up for it. If it is yours, "
-        "finish setting it up in your account; a new domain can take a few minutes.",
-    ),
-    HTML,
-)
+NOT_CONFIGURED = denied(404, PAGE, HTML)
 UNKNOWN_CHALLENGE = denied(404, "There is no such ACME challenge here.\n", TEXT)
 # RFC 9110, 15.5.20: the client may try again on a connection of its own for this host, and browsers do.
 MISDIRECTED = denied(421, "The certificate of this connection does not cover the requested host.\n", TEXT)
 UNREADABLE = denied(403, "The request could not be read.\n", TEXT)
-UNAVAILABLE = denied(
-    503,
-    PAGE.format(title="Not available at the moment", text="Please try again in a few seconds."),
-    HTML,
-    retry_after=str(RETRY_AFTER),
-)
+UNAVAILABLE = denied(503, "The service is not available at the moment.\n", TEXT, retry_after=str(RETRY_AFTER))

@@ -55,7 +55,9 @@ class PlatformCertificate:
         """Read it from Vault; callers at one time share one read. Raises VaultError, CertificateError."""
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._read(), name="platform certificate")
-            self._look.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, also without a caller
+            self._look.add_done_callback(
+                lambda done: done.cancelled() or done.exception()
+            )  # seen, also without a caller
         await asyncio.shield(self._look)
 
     async def run(self) -> None:

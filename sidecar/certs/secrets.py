@@ -78,9 +78,9 @@ class LoadedCertificate:
             _tls=tls.SerializeToString(),
         )
 
-    def check(self, host: str) -> None:
-        """Raise CertificateError unless it can be served now for `host` (normal form)."""
-        self.facts.check(host, datetime.now(UTC))
+    def check(self, host: str | None) -> None:
+        """Raise CertificateError unless it can be served now for `host` (normal form; None: no name was asked for)."""
+        self.facts.check(host if host is not None else self.facts.names[0], datetime.now(UTC))
 
     def secret(self, name: str) -> bytes:
         """Envoy's Secret under `name`, as an encoded Any."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -93,7 +93,8 @@ class Token:
 class Vault:
     """A read-only client. It logs in when first needed; `run` keeps the token alive. Use `async with` to close it.
 
-    `address`: without `/v1`. `ca_file`: PEM roots for an https address; None: the system's.
+    `address`: without `/v1`. `secret_id` is called at each login, as a rotated one may lie in a file (OSError: none).
+    `ca_file`: PEM roots for an https address; None: the system's.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Vault:
         *,
         mount: str,
         role_id: str,
-        secret_id: str,
+        secret_id: Callable[[], str],
         ca_file: Path | None = None,
     ) -> None:
         self._mount = mount
@@ -193,9 +194,12 @@ class Vault:
                 return token
             if token is not None and time.monotonic() - token.since < proven:
                 raise VaultDenied("Vault's policy does not let the sidecar read this path.")
-            response = await self._send(
-                "POST", "auth/approle/login", json={"role_id": self._role_id, "secret_id": self._secret_id}
-            )
+            try:
+                credentials = {"role_id": self._role_id, "secret_id": self._secret_id()}
+            except OSError as error:
+                self._hold_off("no secret_id")
+                raise VaultDenied(f"The secret_id cannot be read ({error.strerror}).") from None
+            response = await self._send("POST", "auth/approle/login", json=credentials)
             if response.status_code != httpx.codes.OK:
                 self._hold_off(f"status {response.status_code} to the login")
                 raise _refusal(response, "log in")

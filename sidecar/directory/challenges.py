@@ -1,11 +1,11 @@
-"""HTTP-01 tokens (RFC 8555 section 8.3) → key authorization, in memory: fed by the change feed, read once if unknown."""
+"""HTTP-01 tokens (RFC 8555 section 8.3) → key authorization: in memory, fed by the feed, read once if unknown."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from cachetools import TLRUCache, TTLCache
 
@@ -30,9 +30,7 @@ _token = re.compile(r"[A-Za-z0-9_-]{1,256}").fullmatch
 class Challenges:
     """`clock`: monotonic seconds."""
 
-    def __init__(
-        self, postgres: Postgres, budget: Budget, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, postgres: Postgres, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
         self.loads = 0
         self._postgres = postgres
         self._budget = budget

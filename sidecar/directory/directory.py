@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 from cachetools import Cache, LRUCache, TTLCache
@@ -29,9 +29,7 @@ Entries = dict[str, Entry] | LRUCache[str, Entry]
 class Directory:
     """`capacity`: rows in memory, platform subdomains included. `clock`: monotonic seconds."""
 
-    def __init__(
-        self, platform: PlatformDomain, capacity: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, platform: PlatformDomain, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.platform = platform
         self.capacity = capacity
         self.complete = False
@@ -83,10 +81,11 @@ class Directory:
 
     def peek(self, hostname: str) -> Entry | None:
         """The row of that very name, without making it more recently used."""
-        entries = self._entries
-        if isinstance(entries, LRUCache):
-            return Cache.__getitem__(entries, hostname) if hostname in entries else None
-        return entries.get(hostname)
+        return _peek(self._entries, hostname)
+
+    def rows(self) -> Iterator[Entry]:
+        """The rows in memory now. It may be gone through slowly: a row changed meanwhile comes as it is by then."""
+        return _rows(self._entries, self.held())
 
     def apply(self, facts: Mapping[str, Entry | None]) -> None:
         """What the feed read after a change; None: there is no such row. Overtakes the loads of these rows."""
@@ -136,3 +135,16 @@ class Directory:
                 entries.pop(key, None)
                 if not self.complete:
                     absent[key] = None
+
+
+def _peek(entries: Entries, hostname: str) -> Entry | None:
+    if isinstance(entries, LRUCache):
+        return Cache.__getitem__(entries, hostname) if hostname in entries else None
+    return entries.get(hostname)
+
+
+def _rows(entries: Entries, hostnames: list[str]) -> Iterator[Entry]:
+    """Of these rows, whatever the directory holds by then: so what is said of them as a whole stays true."""
+    for hostname in hostnames:
+        if (entry := _peek(entries, hostname)) is not None:
+            yield entry

@@ -26,6 +26,10 @@ SERVER_SETTINGS = {
 }
 
 
+class AddressUnusable(ConnectionError):
+    """The connection string is wrong. asyncpg's own words could repeat a password that is in it."""
+
+
 class Postgres:
     """`dsn`: of the role nameplate_sidecar; it may hold a password, so it is neither logged nor shown."""
 
@@ -37,9 +41,7 @@ class Postgres:
 
     async def connect(self) -> asyncpg.Connection[Any]:
         """A connection of one's own, to be terminated by the caller. Raises one of AWAY."""
-        return await asyncpg.connect(
-            self._dsn, timeout=DEADLINE, command_timeout=DEADLINE, server_settings=SERVER_SETTINGS
-        )
+        return await _connect(self._dsn)
 
     def reader(self, connection: asyncpg.Connection[Any]) -> Reader:
         return Reader(connection, self._platform, self.statements)
@@ -50,13 +52,7 @@ class Postgres:
         if self._pool is None:
             # Not connected to anything until it is used; `reset` would cost a statement a load.
             self._pool = asyncpg.create_pool(
-                self._dsn,
-                min_size=0,
-                max_size=POOL_SIZE,
-                timeout=DEADLINE,
-                command_timeout=DEADLINE,
-                server_settings=SERVER_SETTINGS,
-                reset=_leave_as_it_is,
+                self._dsn, min_size=0, max_size=POOL_SIZE, connect=_connect, reset=_leave_as_it_is
             )
         pool = await self._pool  # does nothing the second time
         async with pool.acquire(timeout=DEADLINE) as connection:
@@ -67,6 +63,15 @@ class Postgres:
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.terminate()
+
+
+async def _connect(dsn: str, **options: Any) -> asyncpg.Connection[Any]:
+    try:
+        return await asyncpg.connect(
+            dsn, timeout=DEADLINE, command_timeout=DEADLINE, server_settings=SERVER_SETTINGS, **options
+        )
+    except ValueError as error:
+        raise AddressUnusable(f"the database URL cannot be used ({type(error).__name__})") from None
 
 
 async def _leave_as_it_is(_connection: object) -> None:

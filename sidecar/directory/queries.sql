@@ -53,5 +53,8 @@ SELECT id, xid::text::bigint, kind, key, (extract(epoch FROM at) * 1000000)::big
 FROM changes_v1
 WHERE xid >= $1::bigint::text::xid8 OR xid = ANY ($2::bigint[]::text[]::xid8[]) OR id > $3::bigint
 
+-- name: transactions_from
+SELECT xid::text::bigint FROM changes_v1 WHERE xid >= $1::bigint::text::xid8 GROUP BY xid ORDER BY xid DESC LIMIT $2
+
 -- name: tell
 SELECT pg_notify($1::text, $2::text)

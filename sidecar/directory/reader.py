@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,9 +55,7 @@ class Statements:
 class Reader:
     """All methods raise what asyncpg raises, and TimeoutError."""
 
-    def __init__(
-        self, connection: asyncpg.Connection[Any], platform: PlatformDomain, statements: Statements
-    ) -> None:
+    def __init__(self, connection: asyncpg.Connection[Any], platform: PlatformDomain, statements: Statements) -> None:
         self._connection = connection
         self._platform = platform
         self._statements = statements
@@ -104,11 +102,9 @@ class Reader:
             if not rows:
                 raise FeedMissing
             snapshot, feed_id, pruned_xid, *last = rows[0]
-            yield Position(
-                Head.parse(feed_id, snapshot, pruned_xid), None if last[0] is None else Change(*last)
-            )
+            yield Position(Head.parse(feed_id, snapshot, pruned_xid), None if last[0] is None else Change(*last))
 
-    async def all_entries(self) -> AsyncIterator[list[Entry]]:
+    async def all_entries(self) -> AsyncGenerator[list[Entry]]:
         """Every live name, in slices. Only within `consistent`."""
         async for rows in self._slices("all_domains"):
             yield [entry for row in rows if not self._platform.owns((entry := Entry(*row)).hostname)]
@@ -119,6 +115,10 @@ class Reader:
         """As read_changes, but all of them, in slices and in no order. Only within `consistent`."""
         async for rows in self._slices("all_changes", *_unseen_arguments(position)[:3]):
             yield [Change(*row) for row in rows]
+
+    async def transactions_from(self, xmin: int, limit: int) -> tuple[int, ...]:
+        """The newest transactions at or above `xmin` whose changes are visible, in ascending order."""
+        return tuple(reversed([row[0] for row in await self._fetch("transactions_from", xmin, limit)]))
 
     async def tell(self, channel: str, payload: str) -> None:
         """NOTIFY."""

@@ -32,6 +32,9 @@ CREATE TABLE custom_domains (
 -- Uniqueness among live rows; also the lookup hostname → tenant.
 CREATE UNIQUE INDEX idx_custom_domains_hostname ON custom_domains (hostname) WHERE deleted_at IS NULL;
 CREATE INDEX idx_domains_ssl_pending ON custom_domains (ssl_status) WHERE ssl_status IN ('validating', 'expiring');
+-- Domains that must have a job.
+CREATE INDEX idx_domains_undecided ON custom_domains (id)
+    WHERE deleted_at IS NULL AND status IN ('pending', 'dns_check', 'verified');
 CREATE INDEX idx_domains_tenant ON custom_domains (tenant_id, created_at, id) WHERE deleted_at IS NULL;
 
 -- Metadata only: the chain and the key are in Vault.
@@ -97,6 +100,7 @@ CREATE TABLE jobs (
     kind        TEXT NOT NULL CHECK (kind IN ('verify', 'obtain', 'revoke')),
     run_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
     attempts    INT NOT NULL DEFAULT 0,
+    asked       INT NOT NULL DEFAULT 0,      -- how often it was asked for: whoever settles must not undo a newer request
     lease_token UUID,
     lease_until TIMESTAMPTZ,
     leased_by   TEXT,

@@ -68,7 +68,8 @@ END
 $$;
 CREATE TRIGGER announce AFTER INSERT OR UPDATE OF run_at, kind ON jobs FOR EACH ROW EXECUTE FUNCTION announce_job();
 
--- The tenant API asks for work on its own domain; it has no other right on jobs. Work under way keeps its lease.
+-- The tenant API asks for work on its own domain; it has no other right on jobs. Work under way keeps its lease. A look
+-- at the DNS never displaces a revocation, nor the certificate of a domain that is proven already.
 CREATE FUNCTION request_job_v1(wanted_domain UUID, wanted_kind TEXT) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 BEGIN
@@ -77,8 +78,11 @@ BEGIN
         RAISE EXCEPTION 'domain % is not of this tenant', wanted_domain USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO jobs (domain_id, kind) VALUES (wanted_domain, wanted_kind)
-        ON CONFLICT (domain_id) DO UPDATE SET kind = excluded.kind, run_at = now(),
-            attempts = CASE WHEN jobs.kind = excluded.kind THEN jobs.attempts ELSE 0 END;
+        ON CONFLICT (domain_id) DO UPDATE SET kind = excluded.kind, run_at = now(), asked = jobs.asked + 1,
+            attempts = CASE WHEN jobs.kind = excluded.kind THEN jobs.attempts ELSE 0 END
+        WHERE excluded.kind = 'revoke' OR jobs.kind = excluded.kind
+            OR jobs.kind = 'obtain' AND EXISTS (SELECT FROM custom_domains
+                WHERE id = wanted_domain AND status IN ('pending', 'dns_check'));
 END
 $$;
 

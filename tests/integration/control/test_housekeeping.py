@@ -47,3 +47,14 @@ async def test_two_replicas_do_not_tidy_at_once(pool) -> None:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", 0x6E616D65686F7573)
         assert not await tidy(pool)
     assert await tidy(pool)
+
+
+async def test_a_domain_that_was_forgotten_gets_its_job_back(pool, add_domain) -> None:
+    wanted = {
+        (await add_domain("p.example", job=None, status="pending"), "verify"),
+        (await add_domain("v.example", job=None, status="verified"), "obtain"),
+    }
+    await add_domain("a.example", job=None, status="active")
+    await add_domain("f.example", job=None, status="failed")
+    await tidy(pool)
+    assert {(row["domain_id"], row["kind"]) for row in await pool.fetch("SELECT * FROM jobs")} == wanted

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -197,3 +197,38 @@ async def test_a_worker_whose_lease_was_taken_stops_its_job(pool, add_domain, ev
         assert row["lease_token"] == thief
     finally:
         await stop([task])
+
+
+async def test_a_request_during_a_look_is_not_undone_when_the_look_settles(pool, add_domain) -> None:
+    domain_id = await add_domain("a.example")
+    jobs = Jobs(pool, "a")
+    for outcome in (Again(timedelta(hours=1)), Done()):
+        [job] = await jobs.claim("verify", 1)
+        await _request(pool, domain_id, "verify")
+        await jobs.settle(job, outcome)
+    assert len(await jobs.claim("verify", 1)) == 1
+
+
+async def _request(pool: asyncpg.Pool[Any], domain_id: UUID, kind: str) -> None:
+    """As the tenants' API does."""
+    async with pool.acquire() as connection, connection.transaction():
+        tenant = await connection.fetchval("SELECT tenant_id::text FROM custom_domains WHERE id = $1", domain_id)
+        await connection.execute("SELECT set_config('app.current_tenant', $1, true)", tenant)
+        await connection.execute("SELECT request_job_v1($1, $2)", domain_id, kind)
+
+
+@pytest.mark.parametrize(
+    ("present", "status", "asked", "then"),
+    [
+        ("revoke", "active", "verify", "revoke"),
+        ("obtain", "verified", "verify", "obtain"),
+        ("obtain", "pending", "verify", "verify"),
+        ("obtain", "verified", "revoke", "revoke"),
+        ("verify", "pending", "revoke", "revoke"),
+        ("verify", "pending", "verify", "verify"),
+    ],
+)
+async def test_a_request_displaces_only_what_it_may(pool, add_domain, present, status, asked, then) -> None:
+    domain_id = await add_domain("a.example", job=present, status=status)
+    await _request(pool, domain_id, asked)
+    assert [row["kind"] for row in await rows(pool)] == [then]

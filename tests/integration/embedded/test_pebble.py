@@ -1,11 +1,17 @@
 """Pebble and pebble-challtestsrv from Debian's package."""
 
+import asyncio
 import ssl
 
 import httpx
+import josepy
+import pytest
+from acme import client, messages
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from embedded.challtestsrv import ChallTestSrv
+from embedded.pebble import Pebble
 
 
 async def test_its_directory_answers_over_tls_that_its_bundle_vouches_for(pebble):
@@ -28,3 +34,21 @@ async def test_challtestsrv_answers_a_challenge_that_it_was_given(state_dir, peb
         async with httpx.AsyncClient(trust_env=False) as client:
             url = f"http://127.0.0.1:{server.http_port}/.well-known/acme-challenge/abc"
             assert (await client.get(url)).text == "abc.xyz"
+
+
+async def test_it_refuses_as_many_nonces_as_it_is_told(state_dir, dns_server, pebble_package, ports):
+    async with Pebble.start(
+        state_dir, dns_server=dns_server.address, http_port=ports(1)[0], nonce_reject=100
+    ) as pebble:
+
+        def register() -> None:
+            key = josepy.JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
+            network = client.ClientNetwork(key, alg=josepy.ES256, verify_ssl=str(pebble.ca_bundle))
+            try:
+                acme = client.ClientV2(client.ClientV2.get_directory(pebble.directory_url, network), net=network)
+                acme.new_account(messages.NewRegistration.from_data(terms_of_service_agreed=True))
+            finally:
+                network.session.close()
+
+        with pytest.raises(messages.Error, match="badNonce"):
+            await asyncio.to_thread(register)

@@ -11,7 +11,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from api.service import Caller, Reply
+from api.auth import Principal
+from api.service import Reply
 from control.domains.tenants import TenantDomains
 from core.domain import Domain
 from embedded.database import Database
@@ -47,20 +48,20 @@ def domains(api_pool: asyncpg.Pool[Any]) -> TenantDomains:
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return Caller(uuid4(), "alice")
+def caller() -> Principal:
+    return Principal(uuid4(), "alice")
 
 
 @pytest.fixture
-def other() -> Caller:
-    return Caller(uuid4(), "mallory")
+def other() -> Principal:
+    return Principal(uuid4(), "mallory")
 
 
 @pytest.fixture
-def add(domains: TenantDomains) -> Callable[[Caller, str], Awaitable[Domain]]:
+def add(domains: TenantDomains) -> Callable[[Principal, str], Awaitable[Domain]]:
     """`await add(caller, hostname)` registers it and gives its record."""
 
-    async def register(caller: Caller, hostname: str) -> Domain:
+    async def register(caller: Principal, hostname: str) -> Domain:
         seen: list[Domain] = []
 
         def reply(domain: Domain) -> Reply:

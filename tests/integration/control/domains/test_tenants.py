@@ -6,15 +6,15 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from api.auth import Principal
 from api.service import (
     Added,
-    Caller,
     DomainExists,
     DomainLimitReached,
     DomainNotFound,
@@ -28,8 +28,8 @@ from api.service import (
 from control.domains.tenants import TenantDomains
 from core.domain import Domain
 
-Add = Callable[[Caller, str], Awaitable[Domain]]
-Control = asyncpg.Connection
+Add = Callable[[Principal, str], Awaitable[Domain]]
+Control: TypeAlias = "asyncpg.Connection[Any]"
 FINGERPRINT = b"\x01" * 32
 WAITING_FOR_LOCKS = """SELECT count(*) FROM pg_stat_activity
     WHERE wait_event_type = 'Lock' AND datname = current_database()"""
@@ -39,17 +39,17 @@ def reply(domain: Domain) -> Reply:
     return Reply(f'{{"z": 1, "id": "{domain.id}"}}', f"/api/v1/domains/{domain.id}")
 
 
-async def actions(control: Control[Any], domain_id: UUID) -> list[tuple[str, str]]:
+async def actions(control: Control, domain_id: UUID) -> list[tuple[str, str]]:
     rows = await control.fetch("SELECT actor, action FROM audit WHERE domain_id = $1 ORDER BY id", domain_id)
     return [(row["actor"], row["action"]) for row in rows]
 
 
-async def job(control: Control[Any], domain_id: UUID) -> str | None:
+async def job(control: Control, domain_id: UUID) -> str | None:
     value = await control.fetchval("SELECT kind FROM jobs WHERE domain_id = $1 AND run_at <= now()", domain_id)
     return None if value is None else str(value)
 
 
-async def set_status(control: Control[Any], domain_id: UUID, status: str) -> None:
+async def set_status(control: Control, domain_id: UUID, status: str) -> None:
     await control.execute("UPDATE custom_domains SET status = $2 WHERE id = $1", domain_id, status)
 
 
@@ -57,7 +57,7 @@ async def set_status(control: Control[Any], domain_id: UUID, status: str) -> Non
 
 
 async def test_a_new_domain_is_pending_with_a_window_a_token_a_job_and_an_audit_row(
-    add: Add, caller: Caller, control: Control[Any]
+    add: Add, caller: Principal, control: Control
 ) -> None:
     domain = await add(caller, "shop.example.com")
     assert (domain.tenant_id, domain.hostname) == (caller.tenant_id, "shop.example.com")
@@ -70,17 +70,17 @@ async def test_a_new_domain_is_pending_with_a_window_a_token_a_job_and_an_audit_
     assert await control.fetchval("SELECT slug FROM tenants") == f"tenant-{caller.tenant_id}"
 
 
-async def test_every_domain_has_a_token_of_its_own(add: Add, caller: Caller) -> None:
+async def test_every_domain_has_a_token_of_its_own(add: Add, caller: Principal) -> None:
     tokens = {(await add(caller, f"{name}.example.com")).verification_token for name in "abcde"}
     assert len(tokens) == 5
 
 
-async def test_the_tenant_row_is_made_once(add: Add, caller: Caller, control: Control[Any]) -> None:
+async def test_the_tenant_row_is_made_once(add: Add, caller: Principal, control: Control) -> None:
     await asyncio.gather(*(add(caller, f"{name}.example.com") for name in "abcde"))
     assert await control.fetchval("SELECT count(*) FROM tenants") == 1
 
 
-async def test_a_hostname_of_ones_own_exists_and_says_where(add: Add, caller: Caller) -> None:
+async def test_a_hostname_of_ones_own_exists_and_says_where(add: Add, caller: Principal) -> None:
     domain = await add(caller, "shop.example.com")
     with pytest.raises(DomainExists) as refused:
         await add(caller, "shop.example.com")
@@ -88,7 +88,7 @@ async def test_a_hostname_of_ones_own_exists_and_says_where(add: Add, caller: Ca
 
 
 async def test_a_hostname_of_another_tenant_is_taken(
-    add: Add, caller: Caller, other: Caller, control: Control[Any]
+    add: Add, caller: Principal, other: Principal, control: Control
 ) -> None:
     await add(other, "shop.example.com")
     with pytest.raises(HostnameTaken):
@@ -97,28 +97,28 @@ async def test_a_hostname_of_another_tenant_is_taken(
 
 
 async def test_a_deleted_hostname_is_free_for_anybody(
-    add: Add, domains: TenantDomains, caller: Caller, other: Caller
+    add: Add, domains: TenantDomains, caller: Principal, other: Principal
 ) -> None:
     await domains.delete(caller, (await add(caller, "shop.example.com")).id)
     assert (await add(other, "shop.example.com")).tenant_id == other.tenant_id
 
 
-async def test_two_tenants_that_race_for_a_hostname_do_not_both_get_it(add: Add, control: Control[Any]) -> None:
-    callers = [Caller(uuid4(), f"t{n}") for n in range(8)]
+async def test_two_tenants_that_race_for_a_hostname_do_not_both_get_it(add: Add, control: Control) -> None:
+    callers = [Principal(uuid4(), f"t{n}") for n in range(8)]
     results = await asyncio.gather(*(add(c, "shop.example.com") for c in callers), return_exceptions=True)
     assert sum(isinstance(result, Domain) for result in results) == 1
     assert sum(isinstance(result, HostnameTaken) for result in results) == 7
     assert await control.fetchval("SELECT count(*) FROM custom_domains") == 1
 
 
-async def test_parallel_additions_do_not_exceed_the_limit(add: Add, caller: Caller, control: Control[Any]) -> None:
+async def test_parallel_additions_do_not_exceed_the_limit(add: Add, caller: Principal, control: Control) -> None:
     results = await asyncio.gather(*(add(caller, f"d{n}.example.com") for n in range(20)), return_exceptions=True)
     assert sum(isinstance(result, Domain) for result in results) == 5
     assert sum(isinstance(result, DomainLimitReached) for result in results) == 15
     assert await control.fetchval("SELECT count(*) FROM custom_domains") == 5
 
 
-async def test_the_plan_of_a_tenant_goes_before_the_default(add: Add, caller: Caller, control: Control[Any]) -> None:
+async def test_the_plan_of_a_tenant_goes_before_the_default(add: Add, caller: Principal, control: Control) -> None:
     await add(caller, "a.example.com")
     await control.execute("UPDATE tenants SET max_domains = 1 WHERE id = $1", caller.tenant_id)
     with pytest.raises(DomainLimitReached, match="1"):
@@ -128,7 +128,7 @@ async def test_the_plan_of_a_tenant_goes_before_the_default(add: Add, caller: Ca
         await add(caller, f"more{number}.example.com")
 
 
-async def test_deleted_domains_do_not_count(add: Add, domains: TenantDomains, caller: Caller) -> None:
+async def test_deleted_domains_do_not_count(add: Add, domains: TenantDomains, caller: Principal) -> None:
     added = [await add(caller, f"d{n}.example.com") for n in range(5)]
     await domains.delete(caller, added[0].id)
     await add(caller, "new.example.com")
@@ -138,7 +138,7 @@ async def test_deleted_domains_do_not_count(add: Add, domains: TenantDomains, ca
 
 
 async def test_the_same_key_gives_the_first_reply_again_byte_for_byte(
-    domains: TenantDomains, caller: Caller, control: Control[Any]
+    domains: TenantDomains, caller: Principal, control: Control
 ) -> None:
     key = Idempotency("k1", FINGERPRINT)
     first = await domains.add(caller, "shop.example.com", key, reply)
@@ -148,13 +148,13 @@ async def test_the_same_key_gives_the_first_reply_again_byte_for_byte(
     assert await control.fetchval("SELECT count(*) FROM audit") == 1
 
 
-async def test_a_key_for_another_request_is_refused(domains: TenantDomains, caller: Caller) -> None:
+async def test_a_key_for_another_request_is_refused(domains: TenantDomains, caller: Principal) -> None:
     await domains.add(caller, "a.example.com", Idempotency("k1", FINGERPRINT), reply)
     with pytest.raises(KeyReused):
         await domains.add(caller, "b.example.com", Idempotency("k1", b"\x02" * 32), reply)
 
 
-async def test_a_key_belongs_to_one_tenant(domains: TenantDomains, caller: Caller, other: Caller) -> None:
+async def test_a_key_belongs_to_one_tenant(domains: TenantDomains, caller: Principal, other: Principal) -> None:
     key = Idempotency("k1", FINGERPRINT)
     first = await domains.add(caller, "a.example.com", key, reply)
     second = await domains.add(other, "b.example.com", key, reply)
@@ -163,7 +163,7 @@ async def test_a_key_belongs_to_one_tenant(domains: TenantDomains, caller: Calle
 
 
 async def test_parallel_requests_with_one_key_do_the_work_once(
-    domains: TenantDomains, caller: Caller, control: Control[Any]
+    domains: TenantDomains, caller: Principal, control: Control
 ) -> None:
     key = Idempotency("k1", FINGERPRINT)
     results = await asyncio.gather(*(domains.add(caller, "shop.example.com", key, reply) for _ in range(12)))
@@ -173,7 +173,7 @@ async def test_parallel_requests_with_one_key_do_the_work_once(
 
 
 async def test_an_error_is_not_kept_with_the_key(
-    add: Add, domains: TenantDomains, caller: Caller, other: Caller, control: Control[Any]
+    add: Add, domains: TenantDomains, caller: Principal, other: Principal, control: Control
 ) -> None:
     taken = await add(other, "shop.example.com")
     key = Idempotency("k1", FINGERPRINT)
@@ -187,7 +187,7 @@ async def test_an_error_is_not_kept_with_the_key(
 # --- list and find
 
 
-async def walk(domains: TenantDomains, caller: Caller, limit: int) -> list[Domain]:
+async def walk(domains: TenantDomains, caller: Principal, limit: int) -> list[Domain]:
     found: list[Domain] = []
     after = None
     while page := await domains.page(caller, after, None, limit):
@@ -197,7 +197,7 @@ async def walk(domains: TenantDomains, caller: Caller, limit: int) -> list[Domai
 
 
 async def test_the_list_has_each_live_domain_once_in_the_order_of_creation(
-    add: Add, domains: TenantDomains, caller: Caller, other: Caller
+    add: Add, domains: TenantDomains, caller: Principal, other: Principal
 ) -> None:
     added = [await add(caller, f"d{n}.example.com") for n in range(5)]
     await add(other, "foreign.example.com")
@@ -208,7 +208,7 @@ async def test_the_list_has_each_live_domain_once_in_the_order_of_creation(
 
 
 async def test_the_list_goes_on_where_it_was_after_inserts_and_deletes(
-    add: Add, domains: TenantDomains, caller: Caller
+    add: Add, domains: TenantDomains, caller: Principal
 ) -> None:
     added = [await add(caller, f"d{n}.example.com") for n in range(4)]
     page = await domains.page(caller, None, None, 2)
@@ -220,7 +220,7 @@ async def test_the_list_goes_on_where_it_was_after_inserts_and_deletes(
 
 
 async def test_domains_made_at_the_same_moment_are_told_apart_by_id(
-    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+    add: Add, domains: TenantDomains, caller: Principal, control: Control
 ) -> None:
     added = [await add(caller, f"d{n}.example.com") for n in range(5)]
     await control.execute("UPDATE custom_domains SET created_at = $1", added[0].created_at)
@@ -229,7 +229,7 @@ async def test_domains_made_at_the_same_moment_are_told_apart_by_id(
 
 
 async def test_the_list_can_be_of_one_status(
-    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+    add: Add, domains: TenantDomains, caller: Principal, control: Control
 ) -> None:
     failed = await add(caller, "failed.example.com")
     await add(caller, "pending.example.com")
@@ -239,7 +239,7 @@ async def test_the_list_can_be_of_one_status(
 
 
 async def test_a_domain_is_found_by_its_own_tenant_only(
-    add: Add, domains: TenantDomains, caller: Caller, other: Caller
+    add: Add, domains: TenantDomains, caller: Principal, other: Principal
 ) -> None:
     domain = await add(caller, "shop.example.com")
     assert await domains.find(caller, domain.id) == domain
@@ -253,7 +253,7 @@ async def test_a_domain_is_found_by_its_own_tenant_only(
 
 
 async def test_a_domain_carries_the_facts_of_its_certificate(
-    add: Add, domains: TenantDomains, caller: Caller, other: Caller, control: Control[Any]
+    add: Add, domains: TenantDomains, caller: Principal, other: Principal, control: Control
 ) -> None:
     domain = await add(caller, "shop.example.com")
     certificate = await control.fetchval(
@@ -272,7 +272,7 @@ async def test_a_domain_carries_the_facts_of_its_certificate(
 
 @pytest.mark.parametrize("status", ["pending", "dns_check"])
 async def test_verify_asks_for_a_look_now(
-    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any], status: str
+    add: Add, domains: TenantDomains, caller: Principal, control: Control, status: str
 ) -> None:
     domain = await add(caller, "shop.example.com")
     await set_status(control, domain.id, status)
@@ -286,7 +286,7 @@ async def test_verify_asks_for_a_look_now(
 
 @pytest.mark.parametrize("status", ["verified", "active"])
 async def test_verify_changes_nothing_on_a_proven_domain(
-    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any], status: str
+    add: Add, domains: TenantDomains, caller: Principal, control: Control, status: str
 ) -> None:
     domain = await add(caller, "shop.example.com")
     await set_status(control, domain.id, status)
@@ -299,7 +299,7 @@ async def test_verify_changes_nothing_on_a_proven_domain(
 
 
 async def test_verify_starts_a_failed_domain_again_with_a_new_window(
-    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+    add: Add, domains: TenantDomains, caller: Principal, control: Control
 ) -> None:
     domain = await add(caller, "shop.example.com")
     await control.execute("DELETE FROM jobs")
@@ -319,9 +319,9 @@ async def test_verify_starts_a_failed_domain_again_with_a_new_window(
 async def test_verify_is_refused_a_moment_after_the_last_one(
     add: Add,
     domains: TenantDomains,
-    caller: Caller,
-    control: Control[Any],
-    superuser: Control[Any],
+    caller: Principal,
+    control: Control,
+    superuser: Control,
     status: str,
 ) -> None:
     domain = await add(caller, "shop.example.com")
@@ -335,7 +335,7 @@ async def test_verify_is_refused_a_moment_after_the_last_one(
 
 
 async def test_of_parallel_requests_to_verify_one_is_taken(
-    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+    add: Add, domains: TenantDomains, caller: Principal, control: Control
 ) -> None:
     domain = await add(caller, "shop.example.com")
     await set_status(control, domain.id, "failed")
@@ -347,9 +347,9 @@ async def test_of_parallel_requests_to_verify_one_is_taken(
 async def test_a_domain_proven_while_the_request_waits_keeps_its_next_job(
     add: Add,
     domains: TenantDomains,
-    caller: Caller,
-    control: Control[Any],
-    superuser: Control[Any],
+    caller: Principal,
+    control: Control,
+    superuser: Control,
     eventually: Callable[..., Any],
 ) -> None:
     """A worker holds the job, proves the domain and turns the job into `obtain`; the tenant's request waits for it."""
@@ -373,7 +373,7 @@ async def test_a_domain_proven_while_the_request_waits_keeps_its_next_job(
 
 
 async def test_a_deleted_domain_is_gone_and_its_certificate_is_to_be_revoked(
-    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+    add: Add, domains: TenantDomains, caller: Principal, control: Control
 ) -> None:
     domain = await add(caller, "shop.example.com")
     await domains.delete(caller, domain.id)
@@ -390,7 +390,7 @@ async def test_a_deleted_domain_is_gone_and_its_certificate_is_to_be_revoked(
 
 
 async def test_of_parallel_deletions_one_is_done(
-    add: Add, domains: TenantDomains, caller: Caller, control: Control[Any]
+    add: Add, domains: TenantDomains, caller: Principal, control: Control
 ) -> None:
     domain = await add(caller, "shop.example.com")
     results = await asyncio.gather(*(domains.delete(caller, domain.id) for _ in range(6)), return_exceptions=True)

@@ -152,7 +152,7 @@ def test_the_order_of_records_does_not_change_the_judgement() -> None:
 
 
 def test_the_reason_of_a_servfail_is_shown() -> None:
-    judgement = of([ServFail("a", "SERVFAIL", "dnssec_bogus")])
+    judgement = of([ServFail("a", "dnssec_bogus")])
     assert judgement.detail["resolvers"] == {"a": "servfail: dnssec_bogus"}
 
 

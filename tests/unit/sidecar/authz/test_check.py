@@ -187,7 +187,9 @@ def test_a_name_that_is_invalid_unknown_or_not_live_gets_the_page(checker: Check
         ("shop.mybrand.co", "192.0.2.1"),
     ],
 )
-def test_a_host_that_the_served_certificate_does_not_cover_is_misdirected(checker: Checker, host: str, sni: str) -> None:
+def test_a_host_that_the_served_certificate_does_not_cover_is_misdirected(
+    checker: Checker, host: str, sni: str
+) -> None:
     assert refused(checker.check(secure(host, sni)))[0] == 421
 
 

@@ -1,0 +1,75 @@
+# Everything below works as root and as an ordinary user. See `make help`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# The first Python on the PATH that is new enough.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	if $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$python; break; fi; done)
+
+TESTS ?= tests
+ARCHITECTURE := tests/unit/test_architecture.py
+
+.PHONY: help
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(STAMP)  ## start everything and play two tenants; ONCE=1 ends by itself
+	@$(BIN)/nameplate demo $(if $(filter-out 0 no,$(ONCE)),--once)
+
+.PHONY: test
+test: $(STAMP)  ## the whole suite on real servers; TESTS=tests/unit for a part
+	@$(BIN)/python -m embedded.debian pebble >/dev/null
+	@$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: check
+check: $(STAMP)  ## format, lint, types, imports between the packages
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted (make format):"; $(BIN)/ruff format --check .; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/python -m pytest --quiet $(ARCHITECTURE)
+
+.PHONY: format
+format: $(STAMP)  ## format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+.PHONY: lock
+lock:  ## pin the dependencies of pyproject.toml anew (needs uv); UPGRADE=1 for newer versions
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	@uv pip compile pyproject.toml --extra servers --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade) \
+		--output-file requirements.lock
+
+.PHONY: clean
+clean:  ## remove what was installed and generated here
+	@rm -rf $(VENV) .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11 or newer is needed: apt-get install python3 (Debian 12, Ubuntu 24.04 or newer)" >&2; exit 1; \
+	fi
+	@echo "installing into $(VENV), about a minute ..."
+	@$(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null || rm -rf $(VENV)
+	@if [ ! -x $(BIN)/pip ]; then \
+		if $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+			$(PYTHON) -m venv $(VENV); \
+		else \
+			wheel=$$($(PYTHON) -m embedded.debian python3-pip-whl); \
+			$(PYTHON) -m venv --without-pip $(VENV); \
+			$(BIN)/python "$$wheel/pip" install --quiet --no-index "$$wheel"; \
+		fi; \
+	fi
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

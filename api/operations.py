@@ -1,0 +1,149 @@
+"""What the tenants' API can do: each operation with everything it can answer. Only data.
+
+The routes, the OpenAPI document and the tests are made from this table, so they cannot disagree about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from api.catalogue import CATALOGUE
+from core.hostname import HostnameCode
+
+PREFIXES = ("/api/v1", "/v1")
+
+_TOKENS = tuple(code for code, kind in CATALOGUE.items() if kind.status == 401)
+_EVERYWHERE = (*_TOKENS, "keys_unavailable", "database_unavailable", "internal_error")
+_QUERY = ("unknown_parameter", "invalid_parameter")
+_BODY = (
+    "unsupported_media_type",
+    "body_too_large",
+    "invalid_json",
+    "duplicate_field",
+    "unknown_field",
+    "missing_field",
+    "wrong_type",
+)
+# Valid wildcards have a code of their own here.
+_HOSTNAMES = tuple(code.value for code in HostnameCode if code is not HostnameCode.WILDCARD_NOT_ALLOWED)
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """`schema` and `headers` are names in `api.schemas`."""
+
+    description: str
+    schema: str | None = None
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`path`: below each of PREFIXES. `head`: HEAD is answered as GET without the body."""
+
+    name: str
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    summary: str
+    successes: Mapping[int, Success]
+    problems: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
+    body: str | None = None
+    body_required: bool = True
+    head: bool = False
+    description: str = ""
+
+
+_VERIFIED: Mapping[int, Success] = {
+    200: Success("The domain is verified already; there was nothing to do.", "Domain"),
+    202: Success("A DNS lookup was requested; its result will show in the domain.", "Domain"),
+}
+_VERIFY = "For a pending domain. A failed one starts again, with a new window. At most once in 5 seconds for a domain."
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        name="addDomain",
+        method="POST",
+        path="/domains",
+        summary="Register a domain",
+        description="The answer says which DNS records to make. Verification begins at once.",
+        parameters=("Idempotency-Key", "X-Request-Id"),
+        body="NewDomain",
+        successes={
+            201: Success("Registered.", "Registration", ("Location", "Idempotent-Replayed")),
+        },
+        problems=(
+            *_EVERYWHERE,
+            *_QUERY,
+            *_BODY,
+            *_HOSTNAMES,
+            "wildcard_unsupported",
+            "domain_exists",
+            "hostname_taken",
+            "domain_limit_reached",
+            "invalid_idempotency_key",
+            "idempotency_key_reused",
+        ),
+    ),
+    Operation(
+        name="listDomains",
+        method="GET",
+        path="/domains",
+        summary="List the tenant's domains, oldest first",
+        parameters=("limit", "cursor", "status", "X-Request-Id"),
+        successes={200: Success("A page.", "DomainList", ("Link",))},
+        problems=(*_EVERYWHERE, *_QUERY, "invalid_cursor"),
+        head=True,
+    ),
+    Operation(
+        name="getDomain",
+        method="GET",
+        path="/domains/{id}",
+        summary="Show a domain: verification, certificate, readiness",
+        parameters=("id", "X-Request-Id"),
+        successes={200: Success("The domain.", "Domain")},
+        problems=(*_EVERYWHERE, *_QUERY, "domain_not_found"),
+        head=True,
+    ),
+    Operation(
+        name="deleteDomain",
+        method="DELETE",
+        path="/domains/{id}",
+        summary="Detach a domain",
+        description="It is not served any more, its certificate is revoked and its key destroyed.",
+        parameters=("id", "X-Request-Id"),
+        successes={204: Success("Detached.")},
+        problems=(*_EVERYWHERE, *_QUERY, "domain_not_found"),
+    ),
+    Operation(
+        name="verifyDomain",
+        method="POST",
+        path="/domains/{id}/verify",
+        summary="Look at the DNS now",
+        description=_VERIFY,
+        parameters=("id", "Idempotency-Key", "X-Request-Id"),
+        body="Nothing",
+        body_required=False,
+        successes=_VERIFIED,
+        problems=(
+            *_EVERYWHERE,
+            *_QUERY,
+            *(code for code in _BODY if code != "missing_field"),
+            "domain_not_found",
+            "verification_too_soon",
+            "invalid_idempotency_key",
+        ),
+    ),
+    Operation(
+        name="verifyDomainByGet",
+        method="GET",
+        path="/domains/{id}/verify",
+        summary="Look at the DNS now, by GET",
+        description=_VERIFY + " The same as POST, for clients that were written for it.",
+        parameters=("id", "X-Request-Id"),
+        successes=_VERIFIED,
+        problems=(*_EVERYWHERE, *_QUERY, "domain_not_found", "verification_too_soon"),
+    ),
+)

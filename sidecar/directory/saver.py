@@ -1,0 +1,84 @@
+"""When the directory is written to local disk, and what of it is taken up at the next start."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import structlog
+from cachetools import LRUCache
+
+from sidecar.directory import snapshot
+from sidecar.directory.directory import Directory, Entries
+from sidecar.directory.feed import Feed
+from sidecar.directory.snapshot import Snapshot, SnapshotRefused
+
+FILE_NAME = "directory.snapshot"
+# Seconds between two writes; and of the time at most a twentieth is spent on writing, however large it gets.
+INTERVAL = 30.0
+REST_FACTOR = 20
+
+log = structlog.get_logger(__name__)
+
+
+class Saver:
+    def __init__(self, folder: Path, directory: Directory, feed: Feed) -> None:
+        self.saves = 0
+        self.failures = 0
+        self.saved_at: float | None = None  # Unix seconds
+        self._path = folder / FILE_NAME
+        self._directory = directory
+        self._feed = feed
+        self._saved_revision = feed.revision
+        self._writing = asyncio.Lock()
+
+    async def restore(self) -> bool:
+        """Before the feed runs: fill the directory from the file. False: there is none, or it is refused."""
+        directory = self._directory
+        try:
+            found = await asyncio.to_thread(snapshot.read, self._path, directory.platform.name)
+        except FileNotFoundError:
+            return False
+        except (OSError, SnapshotRefused) as error:
+            log.warning("snapshot_refused", path=str(self._path), reason=str(error))
+            return False
+        rows = {entry.hostname: entry for entry in found.entries}
+        entries: Entries = rows
+        if not found.complete or len(rows) > directory.capacity:
+            entries = LRUCache(directory.capacity)
+            entries.update(rows)
+        directory.replace(entries)
+        self._feed.resume_from = found.position
+        log.info("snapshot_loaded", names=len(directory), complete=directory.complete, position=self._feed.position)
+        return True
+
+    async def run(self) -> None:
+        """Write it every INTERVAL if it changed, until cancelled."""
+        rest = INTERVAL
+        while True:
+            await asyncio.sleep(rest)
+            started = time.monotonic()
+            await self.save()
+            rest = max(INTERVAL, REST_FACTOR * (time.monotonic() - started))
+
+    async def save(self, rest: float = snapshot.REST) -> None:
+        """Write it if it changed, with `rest` seconds for others after each piece.
+
+        A failure is logged and counted: the file before it stays.
+        """
+        async with self._writing:
+            revision, position, directory = self._feed.revision, self._feed.resume_from, self._directory
+            if position is None or revision == self._saved_revision:
+                return
+            taken = Snapshot(directory.platform.name, directory.complete, position, directory.rows())
+            try:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                await snapshot.write(self._path, taken, rest)
+            except OSError as error:
+                self.failures += 1
+                log.warning("snapshot_not_written", path=str(self._path), error=str(error))
+                return
+            self._saved_revision = revision
+            self.saves += 1
+            self.saved_at = time.time()

@@ -1,0 +1,22 @@
+"""What the secret service counts, for /metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Counters:
+    """`streams`, `subscriptions`: now. The others: since the start. `served` and `removed_*`: answers to an ask;
+    `pushes`: certificates and removals that were not asked for. `retries`: names tried again after a failure."""
+
+    streams: int = 0
+    subscriptions: int = 0
+    served: int = 0
+    removed_unknown: int = 0
+    removed_invalid: int = 0
+    removed_unavailable: int = 0
+    removed_unfit: int = 0
+    pushes: int = 0
+    nacks: int = 0
+    retries: int = 0

@@ -1,0 +1,187 @@
+"""Envoy's secret discovery and aggregated discovery services over the streams, on grpc.aio with bytes in and out.
+
+| service | methods |
+| --- | --- |
+| envoy.service.secret.v3.SecretDiscoveryService | StreamSecrets, DeltaSecrets, FetchSecrets |
+| envoy.service.discovery.v3.AggregatedDiscoveryService | StreamAggregatedResources, DeltaAggregatedResources |
+
+Only secrets are served. What is asked of another type on an aggregated stream is neither an error nor answered: an
+answer without resources would tell Envoy to delete what it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict
+from typing import Final, Protocol
+
+import grpc
+import structlog
+from cachetools import LRUCache
+from google.protobuf.message import DecodeError
+
+from sidecar.certs.platform import PlatformCertificate
+from sidecar.certs.secrets import SECRET_TYPE, SecretCache
+from sidecar.directory.entry import Entry, Unknown
+from sidecar.wire import discovery_pb2 as wire
+from sidecar.xds.counters import Counters
+from sidecar.xds.index import Index
+from sidecar.xds.resolver import Later, Loader, Names, Resolver, Served
+from sidecar.xds.stream import SecretStream
+from sidecar.xds.subscription import DeltaSubscription, Received, Rejection, StateOfTheWorldSubscription, Subscription
+
+REMEMBERED_NACKS: Final = 1024
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class Context(Protocol):
+    """What is used of grpc.aio's ServicerContext."""
+
+    async def write(self, message: bytes) -> None: ...
+    async def abort(self, code: grpc.StatusCode, details: str) -> None: ...
+
+
+class SecretService:
+    """All streams. Wire `on_change` to the feed; it keeps the streams true and drops keys that are not needed."""
+
+    def __init__(self, names: Names, loader: Loader, secrets: SecretCache, platform: PlatformCertificate) -> None:
+        self._names = names
+        self._secrets = secrets
+        self._platform = platform
+        self._resolver = Resolver(names, loader, secrets, platform)
+        self._index: Index[SecretStream] = Index()
+        self._streams: dict[SecretStream, asyncio.Task[None]] = {}
+        self._nacks: LRUCache[tuple[str, str], None] = LRUCache(REMEMBERED_NACKS)
+        self.counters = Counters()
+        platform.on_change = self.on_platform_change
+
+    def on_change(self, hostnames: frozenset[str]) -> None:
+        """The directory's rows for these hostnames (`*.x` for a wildcard) may be others now. Synchronous, no I/O."""
+        for hostname in hostnames:
+            found = self._names.lookup(hostname)
+            if isinstance(found, Entry):
+                served = found.hostname == hostname and found.fingerprint is not None
+            else:
+                served = found is Unknown.MISS
+            if not served:
+                self._secrets.forget(hostname)
+        for stream, names in self._index.affected(hostnames).items():
+            stream.changed(names)
+
+    def on_platform_change(self) -> None:
+        """Once in two months: every name is looked at again, and those that have their own certificate are not sent."""
+        for stream in self._streams:
+            stream.changed_all()
+
+    def stats(self) -> dict[str, float]:
+        """Counters and gauges by name: those of `Counters`, and the secret cache's."""
+        return {
+            **asdict(self.counters),
+            "certificates": len(self._secrets),
+            "fetches": self._secrets.fetches,
+            "fetch_failures": self._secrets.failures,
+            "fetch_seconds": self._secrets.fetch_seconds,
+        }
+
+    def expiries(self) -> Iterator[tuple[str, float]]:
+        """Hostname and end of validity (Unix seconds) of every certificate in memory, the platform's included."""
+        if self._platform.current is not None:
+            facts = self._platform.current.facts
+            yield facts.names[0], facts.not_after.timestamp()
+        yield from self._secrets.expiries()
+
+    async def close(self) -> None:
+        """End every stream in good order, so that a server that stops does not wait for them; Envoy reconnects."""
+        writers = list(self._streams.values())
+        for writer in writers:
+            writer.cancel()
+        await asyncio.gather(*writers, return_exceptions=True)
+
+    async def delta(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        subscription = DeltaSubscription(SECRET_TYPE)
+
+        def receive(data: bytes) -> Received:
+            request = wire.DeltaDiscoveryRequest.FromString(data)
+            return subscription.receive(request) if _is_secret(request.type_url) else Received()
+
+        await self._serve(subscription, receive, requests, context)
+
+    async def state_of_the_world(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        subscription = StateOfTheWorldSubscription(SECRET_TYPE)
+
+        def receive(data: bytes) -> Received:
+            request = wire.DiscoveryRequest.FromString(data)
+            return subscription.receive(request) if _is_secret(request.type_url) else Received()
+
+        await self._serve(subscription, receive, requests, context)
+
+    async def fetch(self, data: bytes, context: Context) -> bytes:
+        """All of the asked names that there are, once. Names without a certificate are left out."""
+        try:
+            request = wire.DiscoveryRequest.FromString(data)
+        except DecodeError:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a DiscoveryRequest")
+            raise
+        names = dict.fromkeys(request.resource_names) if _is_secret(request.type_url) else {}
+        found = [answer for name in names if isinstance(answer := await self._answer(name), Served)]
+        response = wire.DiscoveryResponse(
+            version_info=" ".join(sorted({answer.version for answer in found})),
+            resources=[answer.resource for answer in found],
+            type_url=SECRET_TYPE,
+        )
+        return bytes(response.SerializeToString())
+
+    async def _answer(self, name: str) -> object:
+        answer = self._resolver.resolve(name, None)
+        return await self._resolver.load(name, None) if answer is Later.LOAD else answer
+
+    async def _serve(
+        self,
+        subscription: Subscription,
+        receive: Callable[[bytes], Received],
+        requests: AsyncIterator[bytes],
+        context: Context,
+    ) -> None:
+        stream = SecretStream(subscription, self._resolver, self._index, self.counters, context.write)
+
+        async def read() -> None:
+            async for data in requests:
+                received = receive(data)
+                if received.rejection is not None:
+                    self._on_nack(received.rejection)
+                stream.receive(received)
+
+        tasks = (asyncio.create_task(read(), name="xds reader"), asyncio.create_task(stream.run(), name="xds writer"))
+        self._streams[stream] = tasks[1]
+        self.counters.streams += 1
+        try:
+            # The reader ends with the client, the writer when a write fails or in `close`.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled():
+                    task.result()
+        except DecodeError:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a discovery request")
+        finally:
+            self.counters.streams -= 1
+            del self._streams[stream]
+            stream.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _on_nack(self, rejection: Rejection) -> None:
+        """Not answered: the client keeps what it had, and hears of the name again when it changes or is asked for."""
+        self.counters.nacks += 1
+        for resource in rejection.resources:
+            if resource not in self._nacks:
+                self._nacks[resource] = None
+                name, version = resource
+                log.error("envoy_rejected", resource=name, version=version, reason=rejection.message)
+
+
+def _is_secret(type_url: str) -> bool:
+    """A stream of SecretDiscoveryService need not say the type."""
+    return type_url in {SECRET_TYPE, ""}

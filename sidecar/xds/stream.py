@@ -1,0 +1,250 @@
+"""One stream's work: which names wait for an answer, who is loading, what is written, in what order.
+
+It does not know gRPC: requests come in decoded, `send` takes bytes and may block for as long as the client is slow.
+What waits is names, never messages, and each name once. One task writes; loads are tasks that hand their answer to it.
+Names that the client asked for go before names that changed, so a push to thousands does not keep a handshake waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+import structlog
+
+from sidecar.xds.counters import Counters
+from sidecar.xds.index import Index
+from sidecar.xds.resolver import Answer, Failed, Later, Outcome, Removed, Resolver, Served
+from sidecar.xds.spellings import Spellings
+from sidecar.xds.subscription import REMOVED, Received, Subscription
+
+# Removals in one response, and names looked at before other tasks run. Envoy answers each removal of an on-demand
+# secret with an unsubscription of its own, and 10,000 of them at once cost it two seconds and 800 MB.
+SLICE: Final = 500
+
+# Loads at once. A name that finds no place is given up like one that was not loaded in time; the client asks again.
+MAX_LOADING: Final = 10_000
+
+# Seconds until a failure is tried again, the last one for ever: 0.5, 1.5, 3.5, 8.5, 13.5 … after the first.
+RETRY_DELAYS: Final = (0.5, 1.0, 2.0, 5.0)
+
+Send = Callable[[bytes], Awaitable[None]]
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class SecretStream:
+    """`receive` and `changed` are synchronous and cheap; `run` writes until it is cancelled; `close` afterwards."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        resolver: Resolver,
+        index: Index[SecretStream],
+        counters: Counters,
+        send: Send,
+    ) -> None:
+        self._subscription = subscription
+        self._resolver = resolver
+        self._index = index
+        self._counters = counters
+        self._send = send
+        self._spellings = Spellings()
+        self._farewell: dict[str, None] = {}
+        self._asked: dict[str, None] = {}
+        self._changed: dict[str, None] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._loaded: dict[str, Answer] = {}
+        self._retries: dict[str, tuple[int, asyncio.TimerHandle]] = {}
+        self._wake = asyncio.Event()
+        self._counted = 0
+
+    def receive(self, received: Received) -> None:
+        """A request came in."""
+        for name in received.dropped:
+            self._index.discard(self, name)
+            self._forget(name)
+            self._spellings.gone(name)
+        self._farewell.update(dict.fromkeys(received.farewell))
+        for name in received.asked:
+            self._index.add(self, name)
+            self._forget(name)
+            self._asked[name] = None
+            if self._subscription.held(name) is not None:
+                self._spellings.served(name)
+        self._count()
+        self._wake.set()
+
+    def changed(self, names: Iterable[str]) -> None:
+        """The answer for these names, as asked, may be another one now."""
+        for name in names:
+            if name in self._subscription:
+                load = self._loading.pop(name, None)
+                if load is not None:
+                    load.cancel()  # it may have read the row before the change
+                self._loaded.pop(name, None)
+                self._changed[name] = None
+        self._wake.set()
+
+    def changed_all(self) -> None:
+        self.changed(list(self._subscription.names))
+
+    async def run(self) -> None:
+        """Write answers, until cancelled. Raises what `send` raises."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while await self._write_slice():
+                pass
+
+    def close(self) -> None:
+        """The stream has ended."""
+        for name in self._subscription.names:
+            self._index.discard(self, name)
+        for load in self._loading.values():
+            load.cancel()
+        for _, timer in self._retries.values():
+            timer.cancel()
+        self._counters.subscriptions -= self._counted
+
+    def _count(self) -> None:
+        self._counters.subscriptions += len(self._subscription) - self._counted
+        self._counted = len(self._subscription)
+
+    async def _write_slice(self) -> bool:
+        """Settle and write at most a slice of what waits. Returns whether there was anything to do."""
+        removed: dict[str, Outcome | None] = dict.fromkeys(self._farewell)
+        self._farewell.clear()
+        served: list[tuple[str, Served]] = []
+        settled = 0
+        while settled < SLICE and len(served) < self._subscription.window and (name := self._next()) is not None:
+            settled += 1
+            match self._settle(name):
+                case Served() as answer:
+                    served.append((name, answer))
+                case Outcome() as outcome:
+                    removed[name] = outcome
+        if removed:
+            await self._write_removed(removed)
+        for name, answer in served:
+            await self._write_served(name, answer)
+        await asyncio.sleep(0)
+        return settled > 0 or bool(removed)
+
+    def _next(self) -> str | None:
+        for waiting in (self._asked, self._changed):
+            if waiting:
+                name = next(iter(waiting))
+                del waiting[name]
+                return name
+        return None
+
+    def _settle(self, name: str) -> Served | Outcome | None:
+        """What must be written about the name now; None: nothing (yet)."""
+        if name not in self._subscription or name in self._loading:
+            return None
+        if not self._spellings.allows(name):
+            return self._unless_said(Outcome.INVALID, name)
+        held = self._subscription.held(name)
+        wanted = None if self._subscription.owed(name) else held
+        answer = self._loaded.pop(name, None) or self._resolver.resolve(name, wanted)
+        match answer:
+            case Later.LOAD:
+                return self._load(name, wanted)
+            case Failed():
+                return self._fail(name, answer)
+        self._end_retries(name)
+        match answer:
+            case Served(version):
+                return answer if self._subscription.due(name, version) else None
+            case Removed(outcome):
+                return self._unless_said(outcome, name)
+        return None
+
+    def _load(self, name: str, wanted: str | None) -> Served | Outcome | None:
+        if len(self._loading) >= MAX_LOADING:
+            return self._fail(name, Failed(Outcome.UNAVAILABLE))
+        self._loading[name] = asyncio.create_task(self._run_load(name, wanted), name=f"load {name}")
+        return None
+
+    async def _run_load(self, name: str, wanted: str | None) -> None:
+        try:
+            answer = await self._resolver.load(name, wanted)
+        except Exception:
+            # The top of a task: a fault at one name must not end the stream of all the others.
+            log.exception("load_failed", resource=name)
+            answer = Failed(Outcome.UNAVAILABLE)
+        # `changed` and `_forget` cancel it, so this is still the name's one load.
+        del self._loading[name]
+        self._loaded[name] = answer
+        self._asked[name] = None
+        self._wake.set()
+
+    def _fail(self, name: str, failed: Failed) -> Served | Outcome | None:
+        """A client that has a certificate keeps it, whichever it is."""
+        self._retry_later(name)
+        if self._subscription.held(name) is not None:
+            return None
+        return failed.instead or self._unless_said(failed.outcome, name)
+
+    def _unless_said(self, outcome: Outcome, name: str) -> Outcome | None:
+        return outcome if self._subscription.due(name, REMOVED) else None
+
+    def _retry_later(self, name: str) -> None:
+        count, timer = self._retries.get(name, (0, None))
+        if timer is not None:
+            timer.cancel()
+        delay = RETRY_DELAYS[min(count, len(RETRY_DELAYS) - 1)]
+        timer = asyncio.get_running_loop().call_later(delay, self._retry, name)
+        self._retries[name] = (count + 1, timer)
+
+    def _retry(self, name: str) -> None:
+        self._counters.retries += 1
+        self.changed((name,))
+
+    def _end_retries(self, name: str) -> None:
+        _, timer = self._retries.pop(name, (0, None))
+        if timer is not None:
+            timer.cancel()
+
+    def _forget(self, name: str) -> None:
+        """Nothing that is under way for the name matters any more."""
+        load = self._loading.pop(name, None)
+        if load is not None:
+            load.cancel()
+        self._loaded.pop(name, None)
+        self._asked.pop(name, None)
+        self._changed.pop(name, None)
+        self._farewell.pop(name, None)
+        self._end_retries(name)
+
+    async def _write_removed(self, removed: dict[str, Outcome | None]) -> None:
+        response = self._subscription.removed(removed)
+        for name, outcome in removed.items():
+            self._spellings.gone(name)
+            if outcome is None:
+                continue
+            if self._subscription.owed(name):
+                setattr(self._counters, outcome.value, getattr(self._counters, outcome.value) + 1)
+            else:
+                self._counters.pushes += 1
+        if response is not None:
+            await self._send(response.data)
+            self._subscription.sent(response)
+
+    async def _write_served(self, name: str, answer: Served) -> None:
+        # Since it was settled, while others were written: dropped, or as many spellings of it were served.
+        if name not in self._subscription:
+            return
+        if not self._spellings.allows(name):
+            self._asked[name] = None
+            return
+        self._spellings.served(name)
+        if self._subscription.owed(name):
+            self._counters.served += 1
+        else:
+            self._counters.pushes += 1
+        response = self._subscription.resource(name, answer.version, answer.resource)
+        await self._send(response.data)
+        self._subscription.sent(response)

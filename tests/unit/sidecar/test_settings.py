@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sidecar.listen import TcpAddress, UnixAddress
+from sidecar.settings import SettingsError, SidecarSettings, read_settings
+
+NEEDED = {
+    "NAMEPLATE_SIDECAR_DATABASE_URL": "postgresql://nameplate_sidecar:hunter2@db/nameplate",
+    "NAMEPLATE_PLATFORM_DOMAIN": "platform.io",
+    "NAMEPLATE_VAULT_ADDR": "https://vault:8200",
+    "NAMEPLATE_VAULT_ROLE_ID": "role",
+    "NAMEPLATE_VAULT_SECRET_ID": "hunter3",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    for name in NEEDED:
+        monkeypatch.delenv(name, raising=False)
+
+    def set_all(**changes: str | None) -> None:
+        for name, value in {**NEEDED, **changes}.items():
+            if value is not None:
+                monkeypatch.setenv(name, value)
+
+    return set_all
+
+
+def test_what_is_needed_is_enough(environment):
+    environment()
+    settings = read_settings()
+    assert settings.platform_domain == "platform.io"
+    assert settings.secret_id() == "hunter3"
+    assert settings.tls() is None
+    assert settings.check_address == UnixAddress(Path("/run/nameplate/check.sock"))
+    assert settings.xds_address == UnixAddress(Path("/run/nameplate/xds.sock"))
+    assert settings.admin_listen == TcpAddress("127.0.0.1", 9902)
+    assert settings.directory_capacity == 2_000_000
+    assert settings.misses_per_second == 200
+    assert settings.sidecar_id
+
+
+def test_settings_cannot_be_changed(environment):
+    environment()
+    with pytest.raises(ValidationError):
+        read_settings().vault_mount = "other"
+
+
+def test_no_secret_shows(environment):
+    environment()
+    assert "hunter" not in repr(read_settings())
+
+
+def test_every_setting_that_is_missing_is_named(environment):
+    environment(NAMEPLATE_PLATFORM_DOMAIN=None, NAMEPLATE_VAULT_ADDR=None)
+    with pytest.raises(SettingsError) as refusal:
+        read_settings()
+    assert refusal.value.message.splitlines() == [
+        "NAMEPLATE_PLATFORM_DOMAIN is not set",
+        "NAMEPLATE_VAULT_ADDR is not set",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("NAMEPLATE_PLATFORM_DOMAIN", "platform", "not a hostname"),
+        ("NAMEPLATE_PLATFORM_DOMAIN", "*.platform.io", "not a hostname"),
+        ("NAMEPLATE_VAULT_ADDR", "vault:8200", "pattern"),
+        ("NAMEPLATE_CHECK_ADDRESS", "unix:check.sock", "absolute"),
+        ("NAMEPLATE_XDS_ADDRESS", "9000", "HOST:PORT"),
+        ("NAMEPLATE_ADMIN_LISTEN", "unix:/run/admin.sock", "HOST:PORT"),
+        ("NAMEPLATE_STATE_DIR", "state", "absolute"),
+        ("NAMEPLATE_DIRECTORY_CAPACITY", "0", "greater"),
+        ("NAMEPLATE_MISSES_PER_SECOND", "many", "integer"),
+        ("NAMEPLATE_LOG_LEVEL", "loud", "pattern"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_explained_by_its_name(environment, name, value, text):
+    environment(**{name: value})
+    with pytest.raises(SettingsError) as refusal:
+        read_settings()
+    assert refusal.value.message.startswith(f"{name}: ")
+    assert text in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"NAMEPLATE_VAULT_SECRET_ID": None}, "NAMEPLATE_VAULT_SECRET_ID_FILE"),
+        ({"NAMEPLATE_VAULT_SECRET_ID_FILE": "/run/secret"}, "NAMEPLATE_VAULT_SECRET_ID_FILE"),
+        ({"NAMEPLATE_CHECK_ADDRESS": "0.0.0.0:9000"}, "mutual TLS"),
+        ({"NAMEPLATE_TLS_CERT_FILE": "/tls/cert.pem"}, "mutual TLS"),
+        ({"NAMEPLATE_CHECK_ADDRESS": "unix:/a", "NAMEPLATE_XDS_ADDRESS": "unix:/a"}, "must differ"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_explained(environment, changes, text):
+    environment(**changes)
+    with pytest.raises(SettingsError) as refusal:
+        read_settings()
+    assert text in refusal.value.message
+    assert "hunter" not in refusal.value.message
+
+
+def test_a_rotated_secret_id_file_is_read_again(environment, tmp_path):
+    file = tmp_path / "secret-id"
+    file.write_text("first\n")
+    environment(NAMEPLATE_VAULT_SECRET_ID=None, NAMEPLATE_VAULT_SECRET_ID_FILE=str(file))
+    settings = read_settings()
+    assert settings.secret_id() == "first"
+    file.write_text("second\n")
+    assert settings.secret_id() == "second"
+
+
+def test_each_setting_is_documented():
+    undocumented = [name for name, field in SidecarSettings.model_fields.items() if not field.description]
+    assert undocumented == ["vault_secret_id", "vault_secret_id_file", "log_level"]
