@@ -1,6 +1,6 @@
 """Request bodies: read up to a limit, then taken apart strictly.
 
-Total: any bytes give either the members or a BodyError. A body is I-JSON (RFC 7493): UTF-8, no duplicate keys, no
+Total: any bytes give either the members or a Problem. A body is I-JSON (RFC 7493): UTF-8, no duplicate keys, no
 unpaired surrogates; so two readers of the same body never understand two different things.
 """
 
@@ -13,11 +13,13 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from core.errors import NameplateError
+from api.problems import Problem
 
 # The largest honest body is a hostname of 1,024 characters, each escaped: 12 KB. The same limit as nginx's buffer
 # for large headers times eight; what matters is that it is small.
 MAX_BODY = 64 * 1024
+# How far a body that is too large is read and thrown away. A client that is cut off while it sends may lose the answer.
+MAX_DRAINED = 1024 * 1024
 # The deepest honest body has depth 1. Python's parser recurses, so depth is bounded before it is called.
 MAX_DEPTH = 16
 MAX_NAME_SHOWN = 64
@@ -41,66 +43,56 @@ _TYPE_NAMES: Mapping[type, str] = {
 }
 
 
-class BodyError(NameplateError):
-    """A refused body. `pointer`: the JSON Pointer of the member at fault (RFC 6901), if it is one member.
-
-    Codes: unsupported_media_type, body_too_large, invalid_json, duplicate_field, unknown_field, missing_field,
-    wrong_type.
-    """
-
-    def __init__(self, code: str, message: str, pointer: str | None = None) -> None:
-        super().__init__(code, message)
-        self.pointer = pointer
-
-
 async def read_json(request: Request, fields: Collection[str]) -> Mapping[str, str]:
-    """The members of a JSON object that has exactly `fields`, all strings. Raises BodyError."""
+    """The members of a JSON object that has exactly `fields`, all strings. Raises Problem."""
     check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
     return parse(await read(request), fields)
 
 
 async def read_nothing(request: Request) -> None:
-    """Accept no body, or what some clients send instead: an empty JSON object. Raises BodyError."""
+    """Accept no body, or what some clients send instead: an empty JSON object. Raises Problem."""
     if raw := await read(request):
         check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
         parse(raw, ())
 
 
 async def read(request: Request) -> bytes:
-    """Raises BodyError as soon as the limit is passed, without reading on."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and declared.isascii() and (len(declared) > 9 or int(declared) > MAX_BODY):
-        _too_large()
-    chunks = bytearray()
+    """Keeps no more than MAX_BODY bytes, reads no more than MAX_DRAINED. Raises Problem."""
+    kept = bytearray()
+    size = 0
     async for chunk in request.stream():
-        chunks += chunk
-        if len(chunks) > MAX_BODY:
-            _too_large()
-    return bytes(chunks)
+        size += len(chunk)
+        if size <= MAX_BODY:
+            kept += chunk
+        elif size > MAX_DRAINED:
+            break
+    if size > MAX_BODY:
+        raise Problem("body_too_large", f"The body may have at most {MAX_BODY} bytes.")
+    return bytes(kept)
 
 
 def check_content_type(content_type: str | None, content_encoding: str | None) -> None:
-    """Raises BodyError unless it is plain JSON."""
+    """Raises Problem unless it is plain JSON."""
     if content_type is None or _CONTENT_TYPE.fullmatch(content_type) is None:
-        raise BodyError("unsupported_media_type", "The body must be application/json in UTF-8.")
+        raise Problem("unsupported_media_type", "The body must be application/json in UTF-8.")
     if content_encoding is not None and content_encoding.strip().lower() != "identity":
-        raise BodyError("unsupported_media_type", "The body must not be compressed.")
+        raise Problem("unsupported_media_type", "The body must not be compressed.")
 
 
 def parse(raw: bytes, fields: Collection[str]) -> Mapping[str, str]:
-    """The members of the object in `raw`, which must be exactly `fields`, all strings. Raises BodyError only."""
+    """The members of the object in `raw`, which must be exactly `fields`, all strings. Raises only Problem."""
     value = _load(raw)
     if not isinstance(value, dict):
-        raise BodyError("wrong_type", f"The body must be a JSON object, not {_TYPE_NAMES[type(value)]}.", "")
+        raise Problem("wrong_type", f"The body must be a JSON object, not {_TYPE_NAMES[type(value)]}.", pointer="")
     for name in value:
         if name not in fields:
-            raise BodyError("unknown_field", f"There is no field {shown(name)} here.", pointer(name))
+            raise Problem("unknown_field", f"There is no field {shown(name)} here.", pointer=pointer(name))
     for name in fields:
         if name not in value:
-            raise BodyError("missing_field", f"The field {shown(name)} is missing.", pointer(name))
+            raise Problem("missing_field", f"The field {shown(name)} is missing.", pointer=pointer(name))
         if not isinstance(value[name], str):
             kind = _TYPE_NAMES[type(value[name])]
-            raise BodyError("wrong_type", f"The field {shown(name)} must be a string, not {kind}.", pointer(name))
+            raise Problem("wrong_type", f"The field {shown(name)} must be a string, not {kind}.", pointer=pointer(name))
     return value
 
 
@@ -126,8 +118,6 @@ def _load(raw: bytes) -> Any:
         _not_json("it is not UTF-8")
     try:
         return json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant, parse_int=float)
-    except BodyError:
-        raise
     except json.JSONDecodeError as error:
         _not_json(f"{error.msg.lower()} (line {error.lineno}, column {error.colno})")
 
@@ -139,7 +129,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             if isinstance(text, str) and _SURROGATE.search(text):
                 _not_json("a string has an unpaired surrogate")
         if name in members:
-            raise BodyError("duplicate_field", f"The field {shown(name)} is given twice.", pointer(name))
+            raise Problem("duplicate_field", f"The field {shown(name)} is given twice.", pointer=pointer(name))
         members[name] = value
     return members
 
@@ -149,8 +139,4 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _not_json(why: str) -> NoReturn:
-    raise BodyError("invalid_json", f"The body is not valid JSON: {why}.")
-
-
-def _too_large() -> NoReturn:
-    raise BodyError("body_too_large", f"The body may have at most {MAX_BODY} bytes.")
+    raise Problem("invalid_json", f"The body is not valid JSON: {why}.")

@@ -17,7 +17,7 @@ from api.idempotency import REPLAYED_HEADER, idempotency, parse_key
 from api.instructions import Target
 from api.pagination import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
 from api.problems import Problem
-from api.query import QueryError, parse_choice, parse_count, parse_query
+from api.query import parse_choice, parse_count, parse_query
 from api.representation import detail, registration
 from api.service import STATUSES, DomainExists, DomainNotFound, Domains, Position, Reply
 from core.domain import Domain
@@ -64,7 +64,7 @@ class DomainsResource:
         if "cursor" in parameters:
             after = decode_cursor(parameters["cursor"])
             if after is None:
-                raise QueryError("invalid_cursor", "The cursor is not one that this API has made.", "cursor")
+                raise Problem("invalid_cursor", "The cursor is not one that this API made.", parameter="cursor")
         found = await self._domains.page(caller, after, status, limit + 1)
         page = found[:limit]
         cursor = None

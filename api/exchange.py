@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.body import MAX_DRAINED
+
 REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -47,11 +49,19 @@ class Exchange:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = accepted_id(Headers(scope=scope).getlist(REQUEST_ID_HEADER)) or uuid4().hex
+        request_headers = Headers(scope=scope)
+        request_id = accepted_id(request_headers.getlist(REQUEST_ID_HEADER)) or uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status = 0
+        unread = may_be_long(request_headers)
         started = perf_counter()
+
+        async def receive_body() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -61,11 +71,13 @@ class Exchange:
                 headers[REQUEST_ID_HEADER] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers.setdefault("Cache-Control", "no-store")
+                if unread:  # else the server would go on reading for as long as the client sends
+                    headers["Connection"] = "close"
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, receive_body, send_with_headers)
             finally:
                 self._finish(scope, status or 500, perf_counter() - started)
 
@@ -90,3 +102,10 @@ class Exchange:
 def accepted_id(values: list[str]) -> str | None:
     """The client's id for the request, if it gave one that is safe to log and to send back."""
     return values[0] if len(values) == 1 and _REQUEST_ID.fullmatch(values[0]) else None
+
+
+def may_be_long(headers: Headers) -> bool:
+    """Whether the request's body has no known end, or more than is worth reading for nothing."""
+    length = headers.get("content-length", "0")
+    known = length.isascii() and length.isdecimal() and len(length) < 10
+    return "transfer-encoding" in headers or not known or int(length) > MAX_DRAINED

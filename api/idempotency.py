@@ -10,8 +10,8 @@ import hashlib
 import re
 from collections.abc import Sequence
 
+from api.problems import Problem
 from api.service import Idempotency
-from core.errors import NameplateError
 
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
@@ -19,25 +19,20 @@ KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-class InvalidKey(NameplateError):
-    def __init__(self) -> None:
-        super().__init__(
-            "invalid_idempotency_key",
-            f"{HEADER} must be given once, as 1 to 255 visible ASCII characters without spaces.",
-        )
-
-
 def parse_key(values: Sequence[str]) -> str | None:
-    """The key from all values of the header, None when there is none. Raises InvalidKey."""
+    """The key from all values of the header, None when there is none. Raises Problem."""
     if not values:
         return None
     if len(values) > 1 or _KEY.fullmatch(values[0]) is None:
-        raise InvalidKey
+        raise Problem(
+            "invalid_idempotency_key",
+            f"{HEADER} must be given once, as 1 to 255 visible ASCII characters without spaces.",
+        )
     return values[0]
 
 
 def idempotency(values: Sequence[str], operation: str, *asked: str) -> Idempotency | None:
-    """`operation` and `asked`: what the request means, so that two spellings of it are one. Raises InvalidKey."""
+    """`operation` and `asked`: what the request means, so that two spellings of it are one. Raises Problem."""
     key = parse_key(values)
     if key is None:
         return None

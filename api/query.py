@@ -6,46 +6,38 @@ from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl
 
 from api.body import shown
-from core.errors import NameplateError
+from api.problems import Problem
 
 MAX_QUERY = 2048
 
 
-class QueryError(NameplateError):
-    """A refused query. `parameter`: the one at fault. Codes: unknown_parameter, invalid_parameter, invalid_cursor."""
-
-    def __init__(self, code: str, message: str, parameter: str | None = None) -> None:
-        super().__init__(code, message)
-        self.parameter = parameter
-
-
 def parse_query(raw: bytes, allowed: Collection[str] = ()) -> Mapping[str, str]:
-    """The parameters, each given at most once. Raises QueryError only."""
+    """The parameters, each given at most once. Raises only Problem."""
     if len(raw) > MAX_QUERY:
-        raise QueryError("invalid_parameter", f"The query may have at most {MAX_QUERY} bytes.")
+        raise Problem("invalid_parameter", f"The query may have at most {MAX_QUERY} bytes.")
     found: dict[str, str] = {}
     for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
         if name not in allowed:
-            raise QueryError("unknown_parameter", f"There is no query parameter {shown(name)} here.", name[:64])
+            raise Problem("unknown_parameter", f"There is no query parameter {shown(name)} here.", parameter=name[:64])
         if name in found:
-            raise QueryError("invalid_parameter", f"The query parameter {shown(name)} is given twice.", name)
+            raise Problem("invalid_parameter", f"The query parameter {shown(name)} is given twice.", parameter=name)
         found[name] = value
     return found
 
 
 def parse_choice(parameters: Mapping[str, str], name: str, choices: Collection[str]) -> str | None:
-    """Raises QueryError."""
+    """Raises Problem."""
     value = parameters.get(name)
     if value is not None and value not in choices:
-        raise QueryError("invalid_parameter", f"{name} must be one of {', '.join(choices)}.", name)
+        raise Problem("invalid_parameter", f"{name} must be one of {', '.join(choices)}.", parameter=name)
     return value
 
 
 def parse_count(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
-    """A whole number from 1 to `most`. Raises QueryError."""
+    """A whole number from 1 to `most`. Raises Problem."""
     value = parameters.get(name)
     if value is None:
         return default
     if not (value.isascii() and value.isdecimal() and len(value) <= len(str(most)) and 1 <= int(value) <= most):
-        raise QueryError("invalid_parameter", f"{name} must be a whole number from 1 to {most}.", name)
+        raise Problem("invalid_parameter", f"{name} must be a whole number from 1 to {most}.", parameter=name)
     return int(value)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import typer
 from pydantic import ValidationError
 
+from control.settings import variable
+
 
 @contextmanager
 def explain_settings() -> Iterator[None]:
@@ -18,11 +20,3 @@ def explain_settings() -> Iterator[None]:
         for problem in error.errors(include_input=False, include_url=False):
             typer.echo(f"nameplate: {variable(problem['loc'])}: {problem['msg']}", err=True)
         raise typer.Exit(2) from None
-
-
-def variable(location: tuple[int | str, ...]) -> str:
-    """('platform_domain',) → NAMEPLATE_PLATFORM_DOMAIN."""
-    if not location:
-        return "settings"
-    name = str(location[0])
-    return name if name.isupper() else f"NAMEPLATE_{name.upper()}"

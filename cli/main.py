@@ -78,7 +78,7 @@ def migrate() -> None:
     from control.settings import OwnerSettings
 
     with explain_settings():
-        settings = OwnerSettings()
+        settings = OwnerSettings()  # type: ignore[call-arg]  # from the environment
     try:
         done = asyncio.run(apply(settings.owner_database_url.get_secret_value()))
     except (MigrationError, asyncpg.PostgresError, OSError) as error:
@@ -122,7 +122,7 @@ def vault_policy(
     process: Annotated[Process, typer.Argument(help="Whose policy.")],
     mount: Annotated[str, typer.Option(help="The KV v2 mount.", envvar="NAMEPLATE_VAULT_MOUNT")] = "secret",
 ) -> None:
-    """Print a process's Vault policy, e.g. `nameplate vault-policy sidecar | vault policy write nameplate-sidecar -`."""
+    """Print a Vault policy: `nameplate vault-policy sidecar | vault policy write nameplate-sidecar -`."""
     from core.vault import control_policy, sidecar_policy
 
     typer.echo({Process.control: control_policy, Process.sidecar: sidecar_policy}[process](mount), nl=False)

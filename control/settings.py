@@ -118,3 +118,11 @@ def positive(value: Any, unit: str) -> Any:
     if not 0 < number < 1e6:
         raise ValueError(f"must be a positive number of {unit}")
     return timedelta(**{unit: number})
+
+
+def variable(location: tuple[int | str, ...]) -> str:
+    """('platform_domain',) → NAMEPLATE_PLATFORM_DOMAIN."""
+    if not location:
+        return "settings"
+    name = str(location[0])
+    return name if name.isupper() else f"NAMEPLATE_{name.upper()}"

@@ -84,14 +84,17 @@ class _Login:
 
 
 class Vault:
-    """`address`: base URL, without `/v1`. Paths are without mount, as core.vault builds them. Close it at the end."""
+    """`address`: base URL, without `/v1`. Paths are without mount, as core.vault builds them. Close it at the end.
+
+    `secret_id` is asked at each login, so that a rotated one is taken up without a restart.
+    """
 
     def __init__(
         self,
         address: str,
         mount: str,
         role_id: str,
-        secret_id: str,
+        secret_id: Callable[[], str],
         ca_file: str | None = None,
         deadline: float = DEADLINE,
     ) -> None:
@@ -237,7 +240,7 @@ class Vault:
             raise VaultDenied("the AppRole login is not accepted") from None
 
     def _approle(self, adapter: JSONAdapter) -> _Login:
-        return _login(AppRole(adapter).login(self._role_id, self._secret_id, use_token=False))
+        return _login(AppRole(adapter).login(self._role_id, self._secret_id(), use_token=False))
 
 
 def _renew(adapter: JSONAdapter) -> _Login:

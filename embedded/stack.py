@@ -254,4 +254,19 @@ async def stop_processes(stack: Stack) -> None:
 
 
 def envoy_configuration(stack: Stack) -> str:
-    return Template(ENVOY_TEMPLATE.read_text()).substitute({})
+    """The configuration that operators use, with this stack's addresses."""
+    return Template(ENVOY_TEMPLATE.read_text()).substitute(
+        NODE_ID="edge-1",
+        LISTEN_ADDRESS=LOOPBACK,
+        HTTP_PORT=stack.http_port,
+        HTTPS_PORT=stack.https_port,
+        CHECK_SOCKET=stack.home / "run" / "check.sock",
+        XDS_SOCKET=stack.home / "run" / "xds.sock",
+        UPSTREAM_HOST=LOOPBACK,
+        UPSTREAM_PORT=stack.upstreams[0].port,
+        ACCESS_LOG=stack.home / "access.log",
+        ADMIN_ADDRESS=LOOPBACK,
+        ADMIN_PORT=0,
+        MAX_CLIENTS=10_000,
+        MAX_HEAP_BYTES=2 << 30,
+    )

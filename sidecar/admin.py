@@ -47,9 +47,7 @@ class Admin:
     """An ASGI application. `readiness` and `metrics` are read on the loop; `metrics` returns what renders the text,
     which is done in a thread, because ten thousand certificates take long enough to hold up checks."""
 
-    def __init__(
-        self, readiness: Callable[[], Readiness], metrics: Callable[[], Callable[[], bytes]]
-    ) -> None:
+    def __init__(self, readiness: Callable[[], Readiness], metrics: Callable[[], Callable[[], bytes]]) -> None:
         self._readiness = readiness
         self._metrics = metrics
 

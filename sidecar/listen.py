@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,6 @@ MAX_PATH_BYTES = 107
 SOCKET_MODE = 0o600
 DIRECTORY_MODE = 0o700
 UNIX = "unix:"
-
-
-# A resubscription carries every name that Envoy holds, about 90 bytes each; gRPC's default of 4 MiB is full at 48,000.
-MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 
 
 class ListenError(NameplateError):
@@ -87,13 +84,9 @@ def parse_tcp_address(text: str) -> TcpAddress:
     return TcpAddress(host.strip("[]"), int(port))
 
 
-def make_server() -> grpc.aio.Server:
-    options = [
-        ("grpc.so_reuseport", 0),  # else a second process takes half of the connections instead of an error
-        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ]
-    return grpc.aio.server(options=options)
+def make_server(options: Sequence[tuple[str, int]] = ()) -> grpc.aio.Server:
+    # Else a second process would take half of a TCP port's connections instead of an error.
+    return grpc.aio.server(options=[("grpc.so_reuseport", 0), *options])
 
 
 class Endpoint:
@@ -125,11 +118,14 @@ class Endpoint:
 
     def close(self) -> None:
         """Remove our Unix socket, unless another process has put its own in place."""
-        if isinstance(self.address, UnixAddress) and self._inode is not None:
-            with contextlib.suppress(FileNotFoundError):
-                if self.address.path.stat().st_ino == self._inode:
-                    self.address.path.unlink()
-            self._inode = None
+        if not isinstance(self.address, UnixAddress):
+            return
+        with contextlib.suppress(OSError):
+            _bound_path(self.address.path).unlink()
+        with contextlib.suppress(OSError):
+            if self.address.path.stat().st_ino == self._inode:
+                self.address.path.unlink()
+        self._inode = None
 
 
 def _bound_path(path: Path) -> Path:

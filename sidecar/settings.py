@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import NameplateError
@@ -65,7 +65,7 @@ class SidecarSettings(BaseSettings):
     vault_role_id: str = Field(description="AppRole of the sidecar, which may only read certificates.")
     vault_secret_id: SecretStr | None = None
     vault_secret_id_file: Path | None = None
-    vault_ca_file: Path | None = Field(None, description="Trust for Vault's TLS; default: the system's.")
+    vault_ca_file: FilePath | None = Field(None, description="Trust for Vault's TLS; default: the system's.")
 
     check_address: Annotated[Address, NoDecode, BeforeValidator(_address)] = Field(
         UnixAddress(Path("/run/nameplate/check.sock")), description="Envoy's checks: unix:PATH or HOST:PORT."
@@ -73,9 +73,9 @@ class SidecarSettings(BaseSettings):
     xds_address: Annotated[Address, NoDecode, BeforeValidator(_address)] = Field(
         UnixAddress(Path("/run/nameplate/xds.sock")), description="Envoy's secrets: unix:PATH or HOST:PORT."
     )
-    tls_cert_file: Path | None = Field(None, description="PEM chain; the three are needed for HOST:PORT.")
-    tls_key_file: Path | None = Field(None, description="PEM key.")
-    tls_client_ca_file: Path | None = Field(None, description="PEM of the CA whose clients may connect.")
+    tls_cert_file: FilePath | None = Field(None, description="PEM chain; the three are needed for HOST:PORT.")
+    tls_key_file: FilePath | None = Field(None, description="PEM key.")
+    tls_client_ca_file: FilePath | None = Field(None, description="PEM of the CA whose clients may connect.")
 
     admin_listen: Annotated[TcpAddress, NoDecode, BeforeValidator(_tcp_address)] = Field(
         TcpAddress("127.0.0.1", 9902), description="HOST:PORT of /livez, /readyz and /metrics; plain HTTP."

@@ -73,6 +73,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.longrepr = f"{item.nodeid} skipped itself, which no test may do: {report.longrepr}"
 
 
+@pytest.hookimpl(trylast=True)  # after the fixtures have been torn down
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """No process is left behind, whatever happened."""
     left = [pid for pid in children(os.getpid()) if _command(pid)]

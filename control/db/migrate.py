@@ -56,7 +56,7 @@ async def migrate(dsn: str) -> Sequence[Migration]:
                        version INT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
                        applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"""
             )
-            waiting = pending(await _applied(connection), available())
+            waiting = pending(await applied(connection), available())
             for migration in waiting:
                 await connection.execute(migration.sql)
                 await connection.execute(
@@ -70,17 +70,18 @@ async def migrate(dsn: str) -> Sequence[Migration]:
         await connection.close()
 
 
-async def _applied(connection: asyncpg.Connection[Any]) -> dict[int, str]:
+async def applied(connection: asyncpg.Connection[Any]) -> dict[int, str]:
+    """Checksums by version. Raises asyncpg.UndefinedTableError for a database that was never migrated."""
     rows = await connection.fetch("SELECT version, checksum FROM schema_migrations")
     return {row["version"]: row["checksum"] for row in rows}
 
 
-def pending(applied: dict[int, str], files: Sequence[Migration]) -> Sequence[Migration]:
+def pending(done: dict[int, str], files: Sequence[Migration]) -> Sequence[Migration]:
     """The files still to apply. Raises MigrationError when those applied are not these."""
     by_version = {migration.version: migration for migration in files}
-    for version, checksum in applied.items():
+    for version, checksum in done.items():
         if version not in by_version:
             raise MigrationError("migration_missing", f"The database has migration {version:04}, this release has not.")
         if by_version[version].checksum != checksum:
             raise MigrationError("migration_changed", f"Migration {version:04} was applied with other contents.")
-    return [migration for migration in files if migration.version not in applied]
+    return [migration for migration in files if migration.version not in done]

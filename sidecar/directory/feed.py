@@ -25,6 +25,7 @@ from core.feed import AHEAD_LIMIT, CHANGES_CHANNEL, SIDECARS_CHANNEL, SIGHTING_I
 from sidecar.directory import challenges as challenge_limits
 from sidecar.directory.challenges import Challenges
 from sidecar.directory.directory import Directory
+from sidecar.directory.garbage import no_cycles_made
 from sidecar.directory.position import Change, Position
 from sidecar.directory.postgres import AWAY, Postgres
 from sidecar.directory.reader import FeedMissing, Reader
@@ -200,8 +201,9 @@ class Feed:
         async with reader.consistent() as position:
             ahead = await reader.transactions_from(position.head.xmin, AHEAD_LIMIT)
             challenges = await reader.all_challenges(challenge_limits.CAPACITY)
-            async with aclosing(reader.all_entries()) as slices:
-                entries, differing = await read_anew(self._directory, slices)
+            with no_cycles_made():
+                async with aclosing(reader.all_entries()) as slices:
+                    entries, differing = await read_anew(self._directory, slices)
         nameless = self._directory.loaded and not (self._directory.complete and isinstance(entries, dict))
         self._directory.replace(entries)
         self._challenges.replace(challenges)

@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from sidecar.directory import snapshot
 from sidecar.directory.directory import Directory, Entries
 from sidecar.directory.feed import Feed
+from sidecar.directory.garbage import no_cycles_made
 from sidecar.directory.snapshot import Snapshot, SnapshotRefused
 
 FILE_NAME = "directory.snapshot"
@@ -37,7 +38,8 @@ class Saver:
         """Before the feed runs: fill the directory from the file. False: there is none, or it is refused."""
         directory = self._directory
         try:
-            found = await asyncio.to_thread(snapshot.read, self._path, directory.platform.name)
+            with no_cycles_made():
+                found = await asyncio.to_thread(snapshot.read, self._path, directory.platform.name)
         except FileNotFoundError:
             return False
         except (OSError, SnapshotRefused) as error:

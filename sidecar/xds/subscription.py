@@ -240,12 +240,12 @@ class StateOfTheWorldSubscription(Subscription):
         return 1 if self._awaited is None else 0
 
     def receive(self, request: wire.DiscoveryRequest) -> Received:
-        # XDS#resource-updates: a request with a stale nonce is not answered; the client sends its list again with
-        # the ACK of the newer response.
-        if request.response_nonce != self._last_nonce:
-            return Received()
-        rejection = _rejection(self._awaited or (), request)
-        self._awaited = None
+        rejection = None
+        if request.response_nonce == self._last_nonce:
+            rejection = _rejection(self._awaited or (), request)
+            self._awaited = None
+        # XDS#resource-updates: a request with a stale nonce is not answered: what it asks for waits, as all else,
+        # until the fresh one comes. Its list counts, else a name dropped and asked again meanwhile would seem held.
         # XDS#how-the-client-specifies-what-resources-to-return: the list is whole each time. An empty one means all
         # until a name was listed, and none after that.
         listed = dict.fromkeys(request.resource_names)

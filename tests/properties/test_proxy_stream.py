@@ -17,20 +17,22 @@ async def carry(pieces: list[tuple[bytes, bool]]) -> bytes:
         ended.set()
         writer.close()
 
-    async with await asyncio.start_server(collect, "127.0.0.1", 0) as server:
-        async with Proxy.start(server.sockets[0].getsockname()) as proxy:
-            _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-            for piece, stalled in pieces:
-                if stalled:
-                    proxy.stall()
-                else:
-                    proxy.restore()
-                writer.write(piece)
-                await asyncio.sleep(0)
-            proxy.restore()
-            writer.write_eof()
-            await asyncio.wait_for(ended.wait(), 10)
-            writer.close()
+    async with (
+        await asyncio.start_server(collect, "127.0.0.1", 0) as server,
+        Proxy.start(server.sockets[0].getsockname()) as proxy,
+    ):
+        _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        for piece, stalled in pieces:
+            if stalled:
+                proxy.stall()
+            else:
+                proxy.restore()
+            writer.write(piece)
+            await asyncio.sleep(0)
+        proxy.restore()
+        writer.write_eof()
+        await asyncio.wait_for(ended.wait(), 10)
+        writer.close()
     return bytes(received)
 
 

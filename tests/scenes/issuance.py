@@ -1,4 +1,4 @@
-"""Control's certificate work alone, on real parts: PostgreSQL, OpenBao, Pebble, and a responder in place of sidecars."""
+"""Control's certificate work alone on real parts: PostgreSQL, OpenBao, Pebble, and a responder in place of sidecars."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Replica:
     @asynccontextmanager
     async def start(cls, wiring: dict[str, str], name: str = "test") -> AsyncIterator[Replica]:
         """`wiring`: see Scene.wiring; texts only, so that another process can be given them."""
-        vault = Vault(wiring["vault"], wiring["mount"], wiring["role_id"], wiring["secret_id"])
+        vault = Vault(wiring["vault"], wiring["mount"], wiring["role_id"], lambda: wiring["secret_id"])
         async with AsyncExitStack() as stack:
             stack.callback(vault.close)
             pool = await stack.enter_async_context(asyncpg.create_pool(wiring["dsn"], min_size=0, max_size=8))

@@ -5,6 +5,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON tenants, custom_domains, certificates, c
 GRANT SELECT, INSERT, DELETE ON changes TO nameplate_control;
 GRANT SELECT, UPDATE ON feed TO nameplate_control;
 GRANT SELECT, INSERT ON audit TO nameplate_control;
+GRANT SELECT ON schema_migrations TO nameplate_control;  -- for `nameplate doctor`
 
 GRANT SELECT ON tenants, custom_domains, certificates, audit, idempotency_keys TO nameplate_api;
 GRANT INSERT (id, slug) ON tenants TO nameplate_api;

@@ -191,6 +191,7 @@ async def test_two_tenants_race_and_one_wins(tenant: Tenant, other: Tenant) -> N
         (b'{"hostname": "a.example.com", "tenant_id": "x"}', 422, "unknown_field"),
         (b'{"hostname": "a.example.com", "\\u0000": 1}', 422, "unknown_field"),
         (b'{"hostname": "' + b"a" * 65536 + b'"}', 413, "body_too_large"),
+        (b" " * 1_000_000, 413, "body_too_large"),
     ],
 )
 async def test_a_bad_body_is_refused(tenant: Tenant, body: bytes, status: int, code: str) -> None:
@@ -237,18 +238,17 @@ async def test_a_body_without_end_is_cut_off_at_the_limit(tenant: Tenant) -> Non
 
     async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
-        while sent < 50_000_000:
-            sent += 8192
-            yield b" " * 8192
-            await asyncio.sleep(0)
+        while sent < 100_000_000:
+            sent += 65536
+            yield b" " * 65536
 
     try:
         response = await tenant.client.post("/domains", content=endless(), headers=JSON)
-    except httpx.WriteError:
-        pass  # the server has closed the connection while we were writing
+    except httpx.TransportError:
+        pass  # the server closed the connection while we were writing
     else:
         assert_problem(response, 413, "body_too_large")
-    assert sent < 50_000_000
+    assert sent < 100_000_000
     assert (await tenant.client.get("/domains")).status_code == 200
 
 

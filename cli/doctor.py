@@ -1,0 +1,156 @@
+"""`nameplate doctor`: does everything that control needs answer as it should, and what mends what does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+import dns.name
+import httpx
+from dns.rdatatype import RdataType
+from rich.console import Console
+
+from cli.complaint import explain_settings
+from control.db.migrate import MigrationError, applied, available, pending
+from control.dns.outcome import Answer
+from control.dns.resolver import resolvers
+from control.settings import ControlSettings
+from control.vault import Vault, VaultError
+from core.vault import DEFAULT_CERTIFICATE, certificate_path
+
+NOBODY = UUID(int=0)
+OLDEST_POSTGRESQL = 150000
+PATIENCE = 5.0  # seconds for a resolver
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`mend`: the command or the setting; empty when all is well."""
+
+    what: str
+    seen: str
+    mend: str = ""
+
+
+Check = Callable[[ControlSettings], Awaitable[Finding]]
+
+
+async def run() -> int:
+    """Print a line a check. Return 1 when one found something to mend."""
+    with explain_settings():
+        settings = ControlSettings()  # type: ignore[call-arg]  # from the environment
+    console = Console()
+    findings = await asyncio.gather(*(check(settings) for check in CHECKS))
+    for finding in findings:
+        mark = "[bold red]✗[/]" if finding.mend else "[green]✓[/]"
+        console.print(f"{mark} {finding.what}: {finding.seen}")
+        if finding.mend:
+            console.print(f"    → {finding.mend}", markup=False)
+    return int(any(finding.mend for finding in findings))
+
+
+async def database(settings: ControlSettings) -> Finding:
+    """Reachable as the workers' role, new enough, migrated by this release."""
+    what, migrate = "PostgreSQL, as the workers", "NAMEPLATE_OWNER_DATABASE_URL=… nameplate migrate"
+    try:
+        connection = await asyncpg.connect(settings.control_database_url.get_secret_value(), timeout=5)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return Finding(
+            what, str(error) or "no answer", "check NAMEPLATE_CONTROL_DATABASE_URL, and that the server runs"
+        )
+    try:
+        version = int(await connection.fetchval("SHOW server_version_num"))
+        if version < OLDEST_POSTGRESQL:
+            return Finding(what, f"version {version // 10000}", "use PostgreSQL 15 or newer")
+        user, above = await connection.fetchrow(
+            "SELECT current_user, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+        )
+        if above:
+            return Finding(what, f"{user} is above row level security", "connect as nameplate_control")
+        missing = pending(await applied(connection), available())
+    except (asyncpg.PostgresError, MigrationError) as error:
+        return Finding(what, str(error), migrate)
+    finally:
+        await connection.close()
+    return Finding(what, f"{len(missing)} migrations are missing", migrate) if missing else Finding(what, "migrated")
+
+
+async def isolation(settings: ControlSettings) -> Finding:
+    """The API's role sees nothing without a tenant."""
+    what = "PostgreSQL, as the tenants' API"
+    try:
+        connection = await asyncpg.connect(settings.api_database_url.get_secret_value(), timeout=5)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        return Finding(what, str(error) or "no answer", "check NAMEPLATE_API_DATABASE_URL, and that the server runs")
+    try:
+        user = await connection.fetchval("SELECT current_user")
+        if await connection.fetchval("SELECT count(*) FROM custom_domains") or user != "nameplate_api":
+            return Finding(what, f"{user} sees every tenant's rows", "connect as nameplate_api")
+    except asyncpg.PostgresError as error:
+        return Finding(what, str(error), "NAMEPLATE_OWNER_DATABASE_URL=… nameplate migrate")
+    finally:
+        await connection.close()
+    return Finding(what, "held to one tenant by row level security")
+
+
+async def secrets(settings: ControlSettings) -> Finding:
+    """The AppRole logs in and may read where certificates are; the platform's own certificate is there."""
+    what = "Vault"
+    vault = Vault(
+        settings.vault_addr,
+        settings.vault_mount,
+        settings.vault_role_id,
+        settings.secret_id,
+        str(settings.vault_ca_file) if settings.vault_ca_file else None,
+    )
+    try:
+        await vault.read(certificate_path(NOBODY))
+        default = await vault.read(DEFAULT_CERTIFICATE)
+    except VaultError as error:
+        policy = "nameplate vault-policy control | vault policy write nameplate-control -"
+        return Finding(
+            what, str(error), policy if error.code == "vault_denied" else "check NAMEPLATE_VAULT_ADDR; unseal it"
+        )
+    except OSError as error:
+        return Finding(what, str(error), "check NAMEPLATE_VAULT_SECRET_ID_FILE")
+    finally:
+        vault.close()
+    if default is None:
+        mend = f"vault kv put -mount={settings.vault_mount} {DEFAULT_CERTIFICATE} chain=@chain.pem key=@key.pem"
+        return Finding(what, "the platform's own certificate is not there", mend)
+    return Finding(what, "logged in, platform certificate found")
+
+
+async def directory(settings: ControlSettings) -> Finding:
+    what = "ACME directory"
+    trust = str(settings.acme_ca_file) if settings.acme_ca_file else True
+    try:
+        async with httpx.AsyncClient(verify=trust, timeout=10, trust_env=False) as client:
+            answer = await client.get(settings.acme_directory_url)
+        known = answer.status_code == httpx.codes.OK and "newOrder" in answer.json()
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        return Finding(what, str(error) or type(error).__name__, "check NAMEPLATE_ACME_DIRECTORY_URL and …_CA_FILE")
+    if not known:
+        return Finding(what, f"answered {answer.status_code}, no directory", "check NAMEPLATE_ACME_DIRECTORY_URL")
+    return Finding(what, "answers")
+
+
+async def names(settings: ControlSettings) -> Finding:
+    """Each resolver answers for the CNAME target."""
+    what = "DNS resolvers"
+    try:
+        asked = resolvers(settings.dns_resolvers)
+    except ValueError as error:
+        return Finding(what, str(error), "check NAMEPLATE_DNS_RESOLVERS")
+    target = dns.name.from_text(settings.target)
+    answers = await asyncio.gather(*(resolver.ask(target, RdataType.A, PATIENCE) for resolver in asked))
+    wrong = [f"{answer.resolver}: {type(answer).__name__}" for answer in answers if not isinstance(answer, Answer)]
+    if wrong:
+        return Finding(what, "; ".join(wrong), f"make {settings.target} lead to your Envoys, or check the resolvers")
+    return Finding(what, f"{settings.target} is known to all {len(answers)}")
+
+
+CHECKS: tuple[Check, ...] = (database, isolation, secrets, directory, names)

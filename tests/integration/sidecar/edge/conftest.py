@@ -1,0 +1,78 @@
+"""One sidecar and one Envoy for the tests that only look; those that stop or change something start their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from scenes import edge as edges
+from scenes.edge import PLATFORM, Edge
+
+from embedded.background import Background
+from embedded.database import Database
+from embedded.openbao import OpenBao
+from embedded.pki import Pki
+from embedded.vault_mount import VaultMount
+
+TOKEN = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
+KEY_AUTHORIZATION = TOKEN + ".9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What there is: tenant acme with shop.mybrand.test and *.wild.test, tenant zeta with other.test and
+    own.wild.test, and zeta's soon.test, which is not live yet."""
+
+    edge: Edge
+    acme: str
+    zeta: str
+    shop: str = "shop.mybrand.test"
+    platform: str = f"acme.{PLATFORM}"
+    token: str = TOKEN
+    key_authorization: str = KEY_AUTHORIZATION
+
+
+async def furnish(edge: Edge) -> World:
+    await edge.add_default_certificate()
+    acme, zeta = await edge.add_tenant("acme"), await edge.add_tenant("zeta")
+    shop = await edge.add_domain(acme, "shop.mybrand.test")
+    await edge.add_domain(acme, "*.wild.test")
+    await edge.add_domain(zeta, "other.test")
+    await edge.add_domain(zeta, "own.wild.test")
+    await edge.add_domain(zeta, "soon.test", status="verified")
+    await edge.add_challenge(shop, TOKEN, KEY_AUTHORIZATION)
+    return World(edge, str(acme), str(zeta))
+
+
+@pytest.fixture(scope="module")
+def world(
+    background: Background, session_dir: Path, database_template: Database, openbao: OpenBao, pki: Pki
+) -> Iterator[World]:
+    """Served by Envoy. Only to be looked at."""
+    home = session_dir / "edge"
+    home.mkdir(mode=0o711)
+    servers = AsyncExitStack()
+
+    async def build() -> World:
+        database = await database_template.copy("edge")
+        servers.push_async_callback(database.drop)
+        mount = await VaultMount.create(openbao, "edge")
+        servers.push_async_callback(mount.remove)
+        edge = edges.create(home, database, mount, pki)
+        made = await furnish(edge)
+        await servers.enter_async_context(edges.serve(edge))
+        return made
+
+    try:
+        yield background.run(build())
+    finally:
+        background.run(servers.aclose())
+
+
+@pytest.fixture
+def edge(state_dir: Path, database: Database, vault_mount: VaultMount, pki: Pki) -> Edge:
+    """One's own, with nothing in it and nothing running."""
+    return edges.create(state_dir, database, vault_mount, pki)
