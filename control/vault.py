@@ -76,11 +76,7 @@ class _Login:
     token: str = field(repr=False)
     lifetime: float  # seconds; 0: the token does not expire
     renewable: bool
-    at: float  # monotonic
-
-    @property
-    def age(self) -> float:
-        return monotonic() - self.at
+    at: float  # when it was made or renewed, by the clock of its Vault
 
 
 class Vault:
@@ -97,11 +93,13 @@ class Vault:
         secret_id: Callable[[], str],
         ca_file: str | None = None,
         deadline: float = DEADLINE,
+        now: Callable[[], float] = monotonic,
     ) -> None:
         self._mount = mount
         self._role_id = role_id
         self._secret_id = secret_id
         self._deadline = deadline
+        self._now = now
         self._login: _Login | None = None
         self._login_lock = asyncio.Lock()
         self._session = requests.Session()
@@ -216,16 +214,16 @@ class Vault:
             login = self._login
             if login is None or login is instead_of:
                 login = await self._log_in()
-            elif login.lifetime and login.age > login.lifetime * RENEW_AFTER:
+            elif login.lifetime and self._now() - login.at > login.lifetime * RENEW_AFTER:
                 login = await self._renewed(login)
             self._login = login
             return login
 
     async def _renewed(self, login: _Login) -> _Login:
-        if not login.renewable or login.age >= login.lifetime:
+        if not login.renewable or self._now() - login.at >= login.lifetime:
             return await self._log_in()
         try:
-            renewed = await self._in_thread(_renew, login.token, "auth/token/renew-self")
+            renewed = await self._in_thread(self._renew, login.token, "auth/token/renew-self")
         except VaultDenied:
             return await self._log_in()
         # Close to its longest life a token is renewed for ever shorter times.
@@ -240,13 +238,11 @@ class Vault:
             raise VaultDenied("the AppRole login is not accepted") from None
 
     def _approle(self, adapter: JSONAdapter) -> _Login:
-        return _login(AppRole(adapter).login(self._role_id, self._secret_id(), use_token=False))
+        return self._read_login(AppRole(adapter).login(self._role_id, self._secret_id, use_token=False))
 
+    def _renew(self, adapter: JSONAdapter) -> _Login:
+        return self._read_login(Token(adapter).renew_self())
 
-def _renew(adapter: JSONAdapter) -> _Login:
-    return _login(Token(adapter).renew_self())
-
-
-def _login(answer: Mapping[str, Any]) -> _Login:
-    auth = answer["auth"]
-    return _Login(str(auth["client_token"]), float(auth["lease_duration"]), bool(auth["renewable"]), monotonic())
+    def _read_login(self, answer: Mapping[str, Any]) -> _Login:
+        auth = answer["auth"]
+        return _Login(str(auth["client_token"]), float(auth["lease_duration"]), bool(auth["renewable"]), self._now())

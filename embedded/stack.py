@@ -160,7 +160,7 @@ async def start(
         if ca == "pebble":
             debian.ensure("pebble")
             pebble = await servers.enter_async_context(Pebble.start(home, dns_server=dns.address, http_port=http_port))
-            trust += pebble.root_pem
+            trust = f"{trust.strip()}\n{pebble.root_pem}"
             acme = {
                 "NAMEPLATE_ACME_DIRECTORY_URL": pebble.directory_url,
                 "NAMEPLATE_ACME_CA_FILE": str(pebble.ca_bundle),

@@ -25,7 +25,8 @@ MAX_DETAIL = 500  # characters of the CA's own words that are kept
 MAX_SUBPROBLEMS = 20
 
 # CAs quote the key authorization they expected: token "." base64url(SHA-256 of the account key), RFC 8555 section 8.1.
-_KEY_AUTHORIZATION = re.compile(r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_.-])")
+# A hostname may look the same; what goes on after a dot is one.
+_KEY_AUTHORIZATION = re.compile(r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{43}(?!\.?[A-Za-z0-9_-])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 Who = Literal["tenant", "operator", "ca"]

@@ -13,7 +13,8 @@ import asyncio
 import json
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
@@ -41,7 +42,7 @@ from control.domains.transition import DomainGone, apply, load, load_live, recor
 from core.domain import COLUMNS, TABLES, Domain
 
 ACQUIRE_TIMEOUT = 3.0  # seconds for a free or a new connection
-DEADLINE = 6.0  # seconds for a transaction; then its connection is cut, which also frees it from a silent peer
+DEADLINE = 6.0  # seconds for a transaction
 LOCK_TIMEOUT = "3s"
 STATEMENT_TIMEOUT = "5s"
 ATTEMPTS = 3  # of a transaction that PostgreSQL rolls back as a deadlock's victim
@@ -172,8 +173,8 @@ class TenantDomains:
 
     async def ping(self) -> None:
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-                await connection.execute("SELECT 1", timeout=ACQUIRE_TIMEOUT)
+            async with self._connection() as connection:
+                await connection.execute("SELECT 1")
         except OUTAGES as error:
             raise Unavailable from error
 
@@ -208,13 +209,20 @@ class TenantDomains:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt(self, caller: Principal, work: Callable[[Connection], Awaitable[T]]) -> T:
+        async with self._connection() as connection, connection.transaction():
+            await connection.execute(BEGIN, str(caller.tenant_id), LOCK_TIMEOUT, STATEMENT_TIMEOUT)
+            return await work(connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection that is cut after DEADLINE seconds.
+
+        Not asyncio.timeout: a cancelled query waits for the server's consent, and a silent server gives none.
+        """
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-            # Not asyncio.timeout: a cancelled query would wait for the server's consent, and a silent one gives none.
             watchdog = asyncio.get_running_loop().call_later(DEADLINE, connection.terminate)
             try:
-                async with connection.transaction():
-                    await connection.execute(BEGIN, str(caller.tenant_id), LOCK_TIMEOUT, STATEMENT_TIMEOUT)
-                    return await work(connection)
+                yield connection
             finally:
                 watchdog.cancel()
 

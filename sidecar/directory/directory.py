@@ -132,7 +132,7 @@ class Directory:
                 entries[key] = entry
                 absent.pop(key, None)
             else:
-                entries.pop(key, None)
+                pass
                 if not self.complete:
                     absent[key] = None
 

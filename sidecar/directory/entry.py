@@ -17,7 +17,8 @@ class Entry:
     """`hostname`: normal form; `*.example.com` for a wildcard row, `<slug>.<platform domain>` for a platform subdomain.
 
     `tenant_id`, `domain_id`: UUID text; a platform subdomain has no domain ("").
-    `live`: authz may say OK (status `active`; a platform subdomain always).
+    `live`: authz may say OK. True as soon as the certificate is issued: control says `active` once the sidecars have
+    read that, so a visitor who comes because the API says `active` is served. A platform subdomain is live always.
     `fingerprint`, `vault_version`: of the certificate to serve; None: none yet, or (`platform`) the default one.
     `not_after`: Unix seconds.
     """

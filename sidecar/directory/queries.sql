@@ -1,9 +1,10 @@
 -- What the sidecar asks PostgreSQL, as role nameplate_sidecar, through the views of control/db/migrations/0003_feed.sql.
+-- Live: active, or about to be: control waits for the sidecars to have read of the certificate before it says active.
 -- A column list in the order of sidecar.directory.entry.Entry makes an Entry.
 
 -- name: load_names
 -- $1 hostnames outside the platform's domain, $2 slugs, $3 the platform's domain
-SELECT hostname, tenant_id::text, domain_id::text, status = 'active', fingerprint, vault_version,
+SELECT hostname, tenant_id::text, domain_id::text, status = 'active' OR fingerprint IS NOT NULL, fingerprint, vault_version,
        extract(epoch FROM not_after)::float8, false
 FROM domains_v1 WHERE hostname = ANY ($1::text[])
 UNION ALL
@@ -11,7 +12,7 @@ SELECT slug || '.' || $3::text, tenant_id::text, '', true, NULL, NULL, NULL, tru
 FROM tenants_v1 WHERE slug = ANY ($2::text[])
 
 -- name: all_domains
-SELECT hostname, tenant_id::text, domain_id::text, status = 'active', fingerprint, vault_version,
+SELECT hostname, tenant_id::text, domain_id::text, status = 'active' OR fingerprint IS NOT NULL, fingerprint, vault_version,
        extract(epoch FROM not_after)::float8, false
 FROM domains_v1
 

@@ -132,6 +132,20 @@ class Conversation(RuleBasedStateMachine):
             self.to_client.append(response.data)
             self.sending = response
 
+    @precondition(lambda self: self.waiting or self.to_server)
+    @rule(count=st.integers(1, 3), last_is_slow=st.booleans())
+    def the_server_works(self, count: int, last_is_slow: bool) -> None:
+        while self.to_server:
+            self.the_server_reads()
+        if self.sending is not None:
+            self.the_write_is_done()
+        for name in list(self.waiting)[:count]:
+            if self.subscription.window and self.sending is None:
+                del self.waiting[name]
+                self.settle(name)
+                if self.sending is not None and not last_is_slow:
+                    self.the_write_is_done()
+
     @precondition(lambda self: self.sending is not None)
     @rule()
     def the_write_is_done(self) -> None:

@@ -1,4 +1,7 @@
-"""The API as it runs: uvicorn on loopback, a real database, real tokens."""
+"""The API as it runs: uvicorn on loopback, a real database, real tokens.
+
+One server and one database for all these tests: the database is emptied before each.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +21,7 @@ import asyncpg
 import httpx
 import jwt
 import pytest
+import structlog
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
@@ -25,17 +29,101 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from api.app import create_app
-from api.auth import Authenticator
+from api.auth import Authenticator, Principal
 from api.instructions import Target
 from api.jwks import KeyFile
+from api.service import Reply
 from control.domains.tenants import TenantDomains
+from core.domain import Domain
 from core.hostname import HostnameRules
+from embedded.background import Background
 from embedded.database import Database
 
 ISSUER, AUDIENCE = "https://issuer.test", "nameplate"
 TARGET = Target("custom.platform.io", ("76.76.21.21",))
 VERIFY_TTL = timedelta(hours=72)
 MAX_DOMAINS = 5
+
+EMPTY = """TRUNCATE tenants, custom_domains, certificates, challenges, acme_orders, jobs, changes, audit, outbox,
+    idempotency_keys CASCADE"""
+
+
+# --- the database
+
+
+@pytest.fixture(scope="session")
+def api_database(background: Background, database_template: Database) -> Iterator[Database]:
+    database = background.run(database_template.copy("api"))
+    yield database
+    background.run(database.drop())
+
+
+@pytest.fixture
+async def superuser(api_database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
+    connection = await asyncpg.connect(api_database.superuser_dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def database(api_database: Database, superuser: asyncpg.Connection[Any]) -> Database:
+    """Empty."""
+    await superuser.execute(EMPTY)
+    return api_database
+
+
+@pytest.fixture
+async def control(database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """A connection as control's workers have it: it sees every row."""
+    connection = await asyncpg.connect(database.control_dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def pool(database: Database) -> AsyncIterator[asyncpg.Pool[Any]]:
+    """As the API has it."""
+    async with asyncpg.create_pool(database.api_dsn, min_size=0, max_size=20) as pool:
+        yield pool
+
+
+# --- without HTTP
+
+
+@pytest.fixture
+def domains(pool: asyncpg.Pool[Any]) -> TenantDomains:
+    return TenantDomains(pool, VERIFY_TTL, MAX_DOMAINS)
+
+
+@pytest.fixture
+def caller() -> Principal:
+    return Principal(uuid4(), "alice")
+
+
+@pytest.fixture
+def stranger() -> Principal:
+    """Of another tenant."""
+    return Principal(uuid4(), "mallory")
+
+
+@pytest.fixture
+def add(domains: TenantDomains) -> Callable[[Principal, str], Awaitable[Domain]]:
+    """`await add(caller, hostname)` registers it and gives its record."""
+
+    async def register(caller: Principal, hostname: str) -> Domain:
+        seen: list[Domain] = []
+
+        def reply(domain: Domain) -> Reply:
+            seen.append(domain)
+            return Reply("{}", "/")
+
+        await domains.add(caller, hostname, None, reply)
+        return seen[0]
+
+    return register
+
+
+# --- tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +138,22 @@ class Issuer:
             "iss": ISSUER,
             "aud": AUDIENCE,
             "sub": "alice",
-            "exp": time.time() + 300,
+            "exp": time.time() + 3600,
             "tenant_id": str(tenant_id),
         }
         return jwt.encode({**standard, **claims}, self.key, algorithm="EdDSA", headers={"kid": "k1"})
 
 
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """A tenant's client. Paths are below the API's prefix."""
-
-    id: UUID
-    client: httpx.AsyncClient = field(repr=False)
-
-    async def add(self, hostname: str, **headers: str) -> httpx.Response:
-        return await self.client.post("/domains", json={"hostname": hostname}, headers=headers)
-
-
-@pytest.fixture
-def issuer(state_dir: Path) -> Issuer:
+@pytest.fixture(scope="session")
+def issuer(session_dir: Path) -> Issuer:
     key = Ed25519PrivateKey.generate()
     jwk = {**OKPAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": "k1", "alg": "EdDSA"}
-    path = state_dir / "jwks.json"
+    path = session_dir / "api-jwks.json"
     path.write_text(json.dumps({"keys": [jwk]}))
     return Issuer(path, key)
+
+
+# --- the server
 
 
 @pytest.fixture(scope="session")
@@ -81,15 +161,7 @@ def rules() -> HostnameRules:
     return HostnameRules("platform.io", blocked_suffixes=("blocked.example",))
 
 
-@pytest.fixture
-async def control(database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A connection as control's workers have it: it sees every row."""
-    connection = await asyncpg.connect(database.control_dsn)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_app(issuer: Issuer, rules: HostnameRules) -> Callable[..., ASGIApp]:
     """`make_app(pool, max_domains=5)`."""
 
@@ -120,16 +192,34 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         listener.close()
 
 
-@pytest.fixture
-async def pool(database: Database) -> AsyncIterator[asyncpg.Pool[Any]]:
-    async with asyncpg.create_pool(database.api_dsn, min_size=0, max_size=20) as pool:
-        yield pool
-
-
-@pytest.fixture
-async def url(pool: asyncpg.Pool[Any], make_app: Callable[..., ASGIApp]) -> AsyncIterator[str]:
-    async with serving(make_app(pool)) as url:
+@asynccontextmanager
+async def serving_on(dsn: str, make_app: Callable[..., ASGIApp], **settings: Any) -> AsyncIterator[str]:
+    async with (
+        asyncpg.create_pool(dsn, min_size=0, max_size=20) as pool,
+        serving(make_app(pool, **settings)) as url,
+    ):
         yield url
+
+
+@pytest.fixture
+def serve(make_app: Callable[..., ASGIApp]) -> Callable[..., Any]:
+    """`async with serve(dsn, max_domains=5) as url:` an API of the test's own."""
+
+    def start(dsn: str, **settings: Any) -> Any:
+        return serving_on(dsn, make_app, **settings)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def server(background: Background, api_database: Database, make_app: Callable[..., ASGIApp]) -> str:
+    return background.enter(serving_on(api_database.api_dsn, make_app))
+
+
+@pytest.fixture
+def url(server: str, database: Database) -> str:
+    """The base address of the API, with an empty database."""
+    return server
 
 
 @pytest.fixture
@@ -139,15 +229,26 @@ async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant's client. Paths are below the API's prefix."""
+
+    id: UUID
+    client: httpx.AsyncClient = field(repr=False)
+
+    async def add(self, hostname: str, **headers: str) -> httpx.Response:
+        return await self.client.post("/domains", json={"hostname": hostname}, headers=headers)
+
+
 @pytest.fixture
-async def new_tenant(url: str, issuer: Issuer) -> AsyncIterator[Callable[[], Tenant]]:
-    """`new_tenant()`: a tenant that nobody has heard of yet."""
+async def new_tenant(url: str, issuer: Issuer) -> AsyncIterator[Callable[..., Tenant]]:
+    """`new_tenant()`: a tenant that nobody has heard of yet. `new_tenant(url)`: of another server."""
     made: list[httpx.AsyncClient] = []
 
-    def make() -> Tenant:
+    def make(base: str = url) -> Tenant:
         tenant_id = uuid4()
         headers = {"Authorization": f"Bearer {issuer.token(tenant_id)}"}
-        client = httpx.AsyncClient(base_url=url + "/api/v1", headers=headers, trust_env=False)
+        client = httpx.AsyncClient(base_url=base + "/api/v1", headers=headers, trust_env=False, timeout=30)
         made.append(client)
         return Tenant(tenant_id, client)
 
@@ -157,16 +258,28 @@ async def new_tenant(url: str, issuer: Issuer) -> AsyncIterator[Callable[[], Ten
 
 
 @pytest.fixture
-def tenant(new_tenant: Callable[[], Tenant]) -> Tenant:
+def tenant(new_tenant: Callable[..., Tenant]) -> Tenant:
     return new_tenant()
 
 
 @pytest.fixture
-def other(new_tenant: Callable[[], Tenant]) -> Tenant:
+def other(new_tenant: Callable[..., Tenant]) -> Tenant:
     return new_tenant()
 
 
+# --- the log
+
+
 @pytest.fixture
-def serve() -> Callable[[ASGIApp], Any]:
-    """`async with serve(app) as url:`"""
-    return serving
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the API logs, an entry a line."""
+    entries: list[dict[str, Any]] = []
+
+    def keep(_logger: object, method: str, event: Any) -> Any:
+        entries.append({"level": method, **event})
+        raise structlog.DropEvent
+
+    logger = structlog.wrap_logger(None, processors=[structlog.contextvars.merge_contextvars, keep])
+    for module in ("api.exchange", "api.problems", "control.domains.tenants"):
+        monkeypatch.setattr(f"{module}.log", logger)
+    return entries

@@ -114,9 +114,7 @@ async def test_the_findings_and_the_certificate_are_shown(tenant: Tenant, contro
         "/domains/{own}%0A",
     ],
 )
-@pytest.mark.parametrize(
-    ("method", "suffix"), [("GET", ""), ("DELETE", ""), ("GET", "/verify"), ("POST", "/verify")]
-)
+@pytest.mark.parametrize(("method", "suffix"), [("GET", ""), ("DELETE", ""), ("GET", "/verify"), ("POST", "/verify")])
 async def test_what_is_not_ones_own_is_not_found(
     tenant: Tenant, other: Tenant, path: str, method: str, suffix: str
 ) -> None:
@@ -171,9 +169,7 @@ async def test_the_list_is_of_one_status_on_every_page(tenant: Tenant, control: 
     for domain_id in ids[::2]:
         await set_status(control, domain_id, "active", "issued")
     first = (await tenant.client.get("/domains", params={"status": "active", "limit": 2})).json()
-    rest = await tenant.client.get(
-        "/domains", params={"status": "active", "limit": 2, "cursor": first["nextCursor"]}
-    )
+    rest = await tenant.client.get("/domains", params={"status": "active", "limit": 2, "cursor": first["nextCursor"]})
     assert [domain["id"] for domain in first["data"] + rest.json()["data"]] == ids[::2]
 
 
@@ -261,9 +257,7 @@ async def test_verify_restarts_a_failed_domain(tenant: Tenant, control: asyncpg.
         (b"", {"Idempotency-Key": "a b"}, "invalid_idempotency_key"),
     ],
 )
-async def test_verify_takes_no_body(
-    tenant: Tenant, content: bytes, headers: dict[str, str], code: str | None
-) -> None:
+async def test_verify_takes_no_body(tenant: Tenant, content: bytes, headers: dict[str, str], code: str | None) -> None:
     domain_id = await added(tenant, "shop.example.com")
     response = await tenant.client.post(f"/domains/{domain_id}/verify", content=content, headers=headers)
     if code is None:

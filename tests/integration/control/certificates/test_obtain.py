@@ -74,6 +74,7 @@ async def test_half_of_its_nonces_refused_and_slowly_validated_it_ends_all_the_s
         assert await scene.replica.obtain() == Done()
         await scene.assert_live(domain_id)
         assert len(await scene.orders_at_ca()) == 1
+        assert "Configured to reject 50% of good nonces" in pebble.log_path.read_text()
 
 
 async def test_a_wrong_answer_is_counted_explained_and_tried_later_until_it_is_right(scene):

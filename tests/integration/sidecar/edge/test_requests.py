@@ -96,6 +96,7 @@ async def test_a_clients_envoy_headers_are_not_believed(world):
 async def test_the_port_and_the_case_of_a_host_do_not_matter(world):
     page = await https(world, world.shop, host_header="SHOP.MyBrand.test:8443")
     assert ours(page) == [("x-nameplate-host", world.shop), ("x-tenant-id", world.acme)]
+    assert dict(received(page))["host"].lower() == world.shop, "the upstream sees no port either"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])

@@ -88,19 +88,19 @@ async def test_a_hostname_of_ones_own_exists_and_says_where(add: Add, caller: Pr
 
 
 async def test_a_hostname_of_another_tenant_is_taken(
-    add: Add, caller: Principal, other: Principal, control: Control
+    add: Add, caller: Principal, stranger: Principal, control: Control
 ) -> None:
-    await add(other, "shop.example.com")
+    await add(stranger, "shop.example.com")
     with pytest.raises(HostnameTaken):
         await add(caller, "shop.example.com")
     assert await control.fetchval("SELECT count(*) FROM tenants WHERE id = $1", caller.tenant_id) == 0
 
 
 async def test_a_deleted_hostname_is_free_for_anybody(
-    add: Add, domains: TenantDomains, caller: Principal, other: Principal
+    add: Add, domains: TenantDomains, caller: Principal, stranger: Principal
 ) -> None:
     await domains.delete(caller, (await add(caller, "shop.example.com")).id)
-    assert (await add(other, "shop.example.com")).tenant_id == other.tenant_id
+    assert (await add(stranger, "shop.example.com")).tenant_id == stranger.tenant_id
 
 
 async def test_two_tenants_that_race_for_a_hostname_do_not_both_get_it(add: Add, control: Control) -> None:
@@ -154,10 +154,10 @@ async def test_a_key_for_another_request_is_refused(domains: TenantDomains, call
         await domains.add(caller, "b.example.com", Idempotency("k1", b"\x02" * 32), reply)
 
 
-async def test_a_key_belongs_to_one_tenant(domains: TenantDomains, caller: Principal, other: Principal) -> None:
+async def test_a_key_belongs_to_one_tenant(domains: TenantDomains, caller: Principal, stranger: Principal) -> None:
     key = Idempotency("k1", FINGERPRINT)
     first = await domains.add(caller, "a.example.com", key, reply)
-    second = await domains.add(other, "b.example.com", key, reply)
+    second = await domains.add(stranger, "b.example.com", key, reply)
     assert not second.replayed
     assert first.reply != second.reply
 
@@ -173,14 +173,14 @@ async def test_parallel_requests_with_one_key_do_the_work_once(
 
 
 async def test_an_error_is_not_kept_with_the_key(
-    add: Add, domains: TenantDomains, caller: Principal, other: Principal, control: Control
+    add: Add, domains: TenantDomains, caller: Principal, stranger: Principal, control: Control
 ) -> None:
-    taken = await add(other, "shop.example.com")
+    taken = await add(stranger, "shop.example.com")
     key = Idempotency("k1", FINGERPRINT)
     with pytest.raises(HostnameTaken):
         await domains.add(caller, "shop.example.com", key, reply)
     assert await control.fetchval("SELECT count(*) FROM idempotency_keys") == 0
-    await domains.delete(other, taken.id)
+    await domains.delete(stranger, taken.id)
     assert not (await domains.add(caller, "shop.example.com", key, reply)).replayed
 
 
@@ -197,10 +197,10 @@ async def walk(domains: TenantDomains, caller: Principal, limit: int) -> list[Do
 
 
 async def test_the_list_has_each_live_domain_once_in_the_order_of_creation(
-    add: Add, domains: TenantDomains, caller: Principal, other: Principal
+    add: Add, domains: TenantDomains, caller: Principal, stranger: Principal
 ) -> None:
     added = [await add(caller, f"d{n}.example.com") for n in range(5)]
-    await add(other, "foreign.example.com")
+    await add(stranger, "foreign.example.com")
     await domains.delete(caller, added[3].id)
     expected = [added[n].hostname for n in (0, 1, 2, 4)]
     for limit in (1, 2, 3, 100):
@@ -239,11 +239,11 @@ async def test_the_list_can_be_of_one_status(
 
 
 async def test_a_domain_is_found_by_its_own_tenant_only(
-    add: Add, domains: TenantDomains, caller: Principal, other: Principal
+    add: Add, domains: TenantDomains, caller: Principal, stranger: Principal
 ) -> None:
     domain = await add(caller, "shop.example.com")
     assert await domains.find(caller, domain.id) == domain
-    for who, which in ((other, domain.id), (caller, uuid4())):
+    for who, which in ((stranger, domain.id), (caller, uuid4())):
         with pytest.raises(DomainNotFound):
             await domains.find(who, which)
         with pytest.raises(DomainNotFound):
@@ -253,7 +253,7 @@ async def test_a_domain_is_found_by_its_own_tenant_only(
 
 
 async def test_a_domain_carries_the_facts_of_its_certificate(
-    add: Add, domains: TenantDomains, caller: Principal, other: Principal, control: Control
+    add: Add, domains: TenantDomains, caller: Principal, stranger: Principal, control: Control
 ) -> None:
     domain = await add(caller, "shop.example.com")
     certificate = await control.fetchval(

@@ -1,0 +1,207 @@
+"""What holds for every path: tokens, methods, headers, ids, the log and the figures."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from api.operations import OPERATIONS, PREFIXES
+
+Tenant = Any  # tests/integration/api/conftest.py
+Issuer = Any
+
+PROTECTED = [
+    (operation.method, prefix + operation.path.format(id="0b8f0a86-4d0c-4a55-9a3b-5f3f0f5ad6a1"))
+    for operation in OPERATIONS
+    for prefix in PREFIXES
+]
+OPEN = ["/openapi.json", "/livez", "/readyz", "/metrics", "/problems", "/problems/has_port"]
+
+
+# --- tokens
+
+
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+async def test_nothing_is_done_without_a_token(client: httpx.AsyncClient, method: str, path: str) -> None:
+    response = await client.request(method, path)
+    assert (response.status_code, response.json()["code"]) == (401, "token_missing")
+    assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_token_is_checked_before_anything_else_is_said(client: httpx.AsyncClient, issuer: Issuer) -> None:
+    token = issuer.token(uuid4(), exp=time.time() - 3600)
+    response = await client.post(
+        "/v1/domains?x=1", content=b"{", headers={"Authorization": f"Bearer {token}", "Content-Type": "text/plain"}
+    )
+    assert (response.status_code, response.json()["code"]) == (401, "token_expired")
+
+
+async def test_two_tokens_are_refused(client: httpx.AsyncClient, issuer: Issuer) -> None:
+    headers = [("Authorization", f"Bearer {issuer.token(uuid4())}") for _ in range(2)]
+    response = await client.get("/v1/domains", headers=headers)
+    assert (response.status_code, response.json()["code"]) == (401, "token_malformed")
+
+
+async def test_the_tenant_is_the_tokens_and_no_headers(tenant: Tenant, other: Tenant) -> None:
+    created = await other.add("shop.example.com")
+    spoofed = {"X-Tenant-Id": str(other.id), "x-nameplate-host": "shop.example.com"}
+    response = await tenant.client.get(f"/domains/{created.json()['id']}", headers=spoofed)
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("path", OPEN)
+async def test_some_paths_are_for_everybody(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.get(path)
+    assert response.status_code == 200
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+# --- methods and paths
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/api/v1/domains", "GET, HEAD, OPTIONS, POST"),
+        ("/v1/domains/x", "DELETE, GET, HEAD, OPTIONS"),
+        ("/v1/domains/x/verify", "GET, OPTIONS, POST"),
+        ("/openapi.json", "GET, HEAD, OPTIONS"),
+        ("/livez", "GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_a_path_says_which_methods_it_takes(client: httpx.AsyncClient, path: str, allow: str) -> None:
+    response = await client.options(path)
+    assert (response.status_code, response.headers["allow"], response.content) == (204, allow, b"")
+    for method in ("PUT", "PATCH", "PROPFIND"):
+        refused = await client.request(method, path)
+        assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
+        assert refused.headers["allow"] == allow
+
+
+async def test_head_is_get_without_the_body(tenant: Tenant) -> None:
+    created = await tenant.add("shop.example.com")
+    for path in ("/domains", f"/domains/{created.json()['id']}"):
+        get, head = await tenant.client.get(path), await tenant.client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-type", "content-length", "cache-control"):
+            assert head.headers[name] == get.headers[name]
+
+
+async def test_head_does_not_ask_for_a_look(tenant: Tenant, control: asyncpg.Connection[Any]) -> None:
+    created = await tenant.add("shop.example.com")
+    response = await tenant.client.head(f"/domains/{created.json()['id']}/verify")
+    assert response.status_code == 405
+    assert await control.fetchval("SELECT count(*) FROM audit WHERE action = 'verify_request'") == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api/v1/", "/api/v1/domains/", "/v2/domains", "/api/v1/domains/x/y", "//api/v1/domains"]
+)
+async def test_another_path_is_not_found_and_not_redirected(tenant: Tenant, url: str, path: str) -> None:
+    response = await tenant.client.get(url + path)
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+
+
+# --- headers and ids
+
+
+@pytest.mark.parametrize("request_id", ["a1", "0b8f0a86-4d0c-4a55-9a3b-5f3f0f5ad6a1", "trace:1.2_3"])
+async def test_a_sound_request_id_is_kept(client: httpx.AsyncClient, request_id: str) -> None:
+    response = await client.get("/livez", headers={"X-Request-Id": request_id})
+    assert response.headers["x-request-id"] == request_id
+
+
+@pytest.mark.parametrize("request_id", [b"", b"a b", b"a" * 129, b"\xc3\xbc", b'"', b"a;b"])
+async def test_an_unsound_request_id_is_replaced(client: httpx.AsyncClient, request_id: bytes) -> None:
+    response = await client.get("/livez", headers=[(b"X-Request-Id", request_id)])
+    assert response.status_code == 200
+    assert len(response.headers["x-request-id"]) == 32
+
+
+async def test_every_answer_has_the_headers_of_all(tenant: Tenant, client: httpx.AsyncClient) -> None:
+    answers = [
+        await tenant.add("shop.example.com"),
+        await tenant.client.get("/domains"),
+        await tenant.client.get("/domains/x"),
+        await client.get("/nowhere"),
+        await client.put("/v1/domains"),
+        await client.options("/v1/domains"),
+    ]
+    assert [answer.status_code for answer in answers] == [201, 200, 404, 404, 405, 204]
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-request-id"]
+        assert "access-control-allow-origin" not in answer.headers
+        assert "server" not in answer.headers
+
+
+async def test_a_fault_of_ours_says_nothing_of_itself(
+    tenant: Tenant, superuser: asyncpg.Connection[Any], logged: list[dict[str, Any]]
+) -> None:
+    await superuser.execute("REVOKE SELECT ON custom_domains FROM nameplate_api")
+    try:
+        response = await tenant.client.get("/domains", headers={"X-Request-Id": "fault-1"})
+    finally:
+        await superuser.execute("GRANT SELECT ON custom_domains TO nameplate_api")
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
+    assert "custom_domains" not in response.text
+    assert response.headers["x-request-id"] == "fault-1"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    fault = next(entry for entry in logged if entry["event"] == "unhandled_error")
+    assert (fault["error"], fault["request_id"]) == ("InsufficientPrivilegeError", "fault-1")
+    assert logged[-1]["status"] == 500
+
+
+# --- the log and the figures
+
+
+async def test_a_request_is_one_line_without_its_token_or_query(tenant: Tenant, logged: list[dict[str, Any]]) -> None:
+    await tenant.client.get("/domains?limit=7&limit=8", headers={"X-Request-Id": "r1"})
+    assert len(logged) == 1
+    entry = logged[0]
+    assert entry.pop("milliseconds") > 0
+    assert entry == {
+        "level": "info",
+        "event": "request",
+        "request_id": "r1",
+        "method": "GET",
+        "path": "/api/v1/domains",
+        "route": "/api/v1/domains",
+        "status": 400,
+        "tenant_id": str(tenant.id),
+    }
+    assert tenant.client.headers["authorization"].removeprefix("Bearer ") not in json.dumps(logged)
+
+
+async def test_nobody_writes_lines_into_the_log(client: httpx.AsyncClient, logged: list[dict[str, Any]]) -> None:
+    await client.get("/v1/domains/%0d%0afake%20line/" + "a" * 1000)
+    assert "\n" not in logged[0]["path"]
+    assert len(logged[0]["path"]) <= 256
+
+
+async def test_requests_are_counted_by_route_and_not_by_path(tenant: Tenant, client: httpx.AsyncClient) -> None:
+    async def counted() -> dict[str, float]:
+        lines = (await client.get("/metrics")).text.splitlines()
+        return {
+            line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+            for line in lines
+            if line.startswith("nameplate_api_requests_total{")
+        }
+
+    before = await counted()
+    name = 'nameplate_api_requests_total{method="GET",route="/api/v1/domains/{id}",status="404"}'
+    lost = 'nameplate_api_requests_total{method="other",route="none",status="404"}'
+    await asyncio.gather(*(tenant.client.get(f"/domains/{uuid4()}") for _ in range(3)))
+    await client.request("PROPFIND", f"/{uuid4()}")
+    after = await counted()
+    assert after[name] - before.get(name, 0) == 3
+    assert after[lost] - before.get(lost, 0) == 1
+    assert len(after) - len(before) <= 3

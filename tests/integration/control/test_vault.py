@@ -1,0 +1,197 @@
+"""Control's Vault client on a real OpenBao."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import traceback
+from uuid import uuid4
+
+import pytest
+
+from control.vault import Vault, VaultConflict, VaultDenied, VaultError, VaultUnavailable
+from core.vault import acme_account_path, certificate_path, pending_key_path
+from embedded.openbao import OpenBao
+from embedded.ports import free_port
+from embedded.vault_mount import VaultMount
+
+PATH = certificate_path(uuid4())
+SECRET = "a-very-secret-value"
+
+
+def client(mount: VaultMount, **changes) -> Vault:
+    role_id, secret_id = mount.control
+    return Vault(**{"address": mount.url, "mount": mount.path, "role_id": role_id, "secret_id": secret_id, **changes})
+
+
+@pytest.fixture
+def vault(vault_mount):
+    vault = client(vault_mount)
+    yield vault
+    vault.close()
+
+
+async def test_what_was_written_is_read_with_its_version(vault):
+    assert await vault.read(PATH) is None
+    assert await vault.write(PATH, {"key": SECRET}, cas=0) == 1
+    assert await vault.read(PATH) == ({"key": SECRET}, 1)
+    assert await vault.write(PATH, {"key": "other"}, cas=1) == 2
+    assert await vault.read(PATH) == ({"key": "other"}, 2)
+    assert await vault.read(PATH, 1) == ({"key": SECRET}, 1)
+    assert await vault.versions(PATH) == (1, 2)
+
+
+@pytest.mark.parametrize("cas", [0, 2])
+async def test_a_write_over_a_version_that_is_not_the_latest_is_a_conflict_and_changes_nothing(vault, cas):
+    await vault.write(PATH, {"key": SECRET}, cas=0)
+    with pytest.raises(VaultConflict):
+        await vault.write(PATH, {"key": "other"}, cas=cas)
+    assert await vault.read(PATH) == ({"key": SECRET}, 1)
+
+
+async def test_of_two_writers_at_once_one_wins(vault):
+    writes = [vault.write(PATH, {"key": str(number)}, cas=0) for number in range(8)]
+    ends = await asyncio.gather(*writes, return_exceptions=True)
+    assert sorted(type(end).__name__ for end in ends) == ["VaultConflict"] * 7 + ["int"]
+    assert await vault.versions(PATH) == (1,)
+
+
+async def test_destroyed_nothing_is_left_and_destroying_again_is_no_error(vault):
+    await vault.write(PATH, {"key": SECRET}, cas=0)
+    await vault.write(PATH, {"key": SECRET}, cas=1)
+    await vault.destroy(PATH)
+    await vault.destroy(PATH)
+    assert await vault.read(PATH) is None
+    assert await vault.read(PATH, 1) is None
+    assert (await vault.latest(PATH), await vault.versions(PATH)) == (0, ())
+    assert await vault.write(PATH, {"key": SECRET}, cas=0) == 1
+
+
+async def test_a_version_deleted_by_hand_is_not_read_and_its_number_is_still_what_cas_compares(vault, vault_mount):
+    await vault.write(PATH, {"key": SECRET}, cas=0)
+    await vault_mount.openbao.request("DELETE", f"{vault_mount.path}/data/{PATH}")
+    assert await vault.read(PATH) is None
+    assert (await vault.latest(PATH), await vault.versions(PATH)) == (1, ())
+    assert await vault.write(PATH, {"key": SECRET}, cas=await vault.latest(PATH)) == 2
+
+
+@pytest.mark.parametrize("path", [PATH, pending_key_path(uuid4()), acme_account_path("https://ca.example/dir")])
+async def test_controls_policy_is_enough_for_every_path_of_control(vault, path):
+    await vault.write(path, {"key": SECRET}, cas=0)
+    assert await vault.read(path) is not None
+    await vault.destroy(path)
+
+
+async def test_what_the_policy_does_not_allow_is_denied(vault):
+    with pytest.raises(VaultDenied):
+        await vault.read("somebody/else")
+
+
+async def test_wrong_credentials_are_denied(vault_mount):
+    vault = client(vault_mount, secret_id="wrong")
+    with pytest.raises(VaultDenied) as refused:
+        await vault.read(PATH)
+    assert "wrong" not in str(refused.value)
+    vault.close()
+
+
+async def test_a_token_that_was_revoked_is_replaced_by_a_new_login(vault, vault_mount):
+    await vault.write(PATH, {"key": SECRET}, cas=0)
+    await revoke_all(vault_mount)
+    assert await vault.read(PATH) is not None
+
+
+async def test_concurrent_calls_share_one_login(vault, vault_mount):
+    await asyncio.gather(*(vault.read(PATH) for _ in range(10)))
+    assert len(await tokens(vault_mount)) == 1
+    await revoke_all(vault_mount)
+    await asyncio.gather(*(vault.read(PATH) for _ in range(10)))
+    assert len(await tokens(vault_mount)) == 1
+
+
+async def test_a_token_is_renewed_when_two_thirds_of_its_life_are_over_and_replaced_after_it(vault_mount):
+    clock = [0.0]
+    vault = client(vault_mount, now=lambda: clock[0])
+    await vault.read(PATH)
+    (token,) = await tokens(vault_mount)
+    clock[0] += 3600 * 0.5
+    await vault.read(PATH)
+    assert "last_renewal_time" not in await lookup(vault_mount, token)
+    clock[0] += 3600 * 0.2
+    await vault.read(PATH)
+    assert await tokens(vault_mount) == {token}
+    assert (await lookup(vault_mount, token))["last_renewal_time"] > 0
+    clock[0] += 3600 * 2
+    await vault.read(PATH)
+    assert len(await tokens(vault_mount)) == 2
+    vault.close()
+
+
+async def test_sealed_it_is_unavailable_and_unsealed_the_same_client_goes_on(state_dir):
+    async with OpenBao.start(state_dir) as openbao:
+        mount = await VaultMount.create(openbao, "secret")
+        vault = client(mount)
+        await vault.write(PATH, {"key": SECRET}, cas=0)
+        await openbao.seal()
+        for call in (vault.read(PATH), vault.write(PATH, {}, cas=1), vault.destroy(PATH), vault.versions(PATH)):
+            with pytest.raises(VaultUnavailable):
+                await call
+        await openbao.unseal()
+        assert await vault.read(PATH) == ({"key": SECRET}, 1)
+        vault.close()
+
+
+async def test_nobody_listening_is_unavailable(vault_mount):
+    vault = client(vault_mount, address=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(VaultUnavailable):
+        await vault.read(PATH)
+    vault.close()
+
+
+async def test_a_server_that_accepts_and_says_nothing_is_unavailable_by_the_deadline(vault_mount):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        vault = client(vault_mount, address=f"http://127.0.0.1:{silent.getsockname()[1]}", deadline=0.3)
+        with pytest.raises(VaultUnavailable):
+            await vault.read(PATH)
+        vault.close()
+
+
+async def test_what_is_not_vault_is_unavailable(vault_mount, pki):
+    """An HTTP server that answers with JSON of its own."""
+    vault = client(vault_mount, address=f"{vault_mount.url}/v1/pki/acme/directory?")
+    with pytest.raises(VaultError):
+        await vault.read(PATH)
+    vault.close()
+
+
+async def test_no_error_and_no_repr_shows_what_was_sent_or_read(vault, vault_mount):
+    await vault.write(PATH, {"key": SECRET}, cas=0)
+    assert SECRET not in repr(await vault.read(PATH))
+    with pytest.raises(VaultConflict) as conflict:
+        await vault.write(PATH, {"key": SECRET}, cas=0)
+    with pytest.raises(VaultDenied) as denied:
+        await vault.write("somebody/else", {"key": SECRET}, cas=0)
+    _, secret_id = vault_mount.control
+    for caught in (conflict, denied):
+        text = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+        assert SECRET not in text
+        assert secret_id not in text
+
+
+async def tokens(mount: VaultMount) -> set[str]:
+    """The accessors of the tokens that control's AppRole has been given."""
+    listed = await mount.openbao.request("LIST", "auth/token/accessors")
+    found = set()
+    for accessor in listed["data"]["keys"]:
+        if (await lookup(mount, accessor)).get("meta", {}) == {"role_name": f"{mount.path}-control"}:
+            found.add(accessor)
+    return found
+
+
+async def lookup(mount: VaultMount, accessor: str) -> dict:
+    return (await mount.openbao.request("POST", "auth/token/lookup-accessor", {"accessor": accessor}))["data"]
+
+
+async def revoke_all(mount: VaultMount) -> None:
+    for accessor in await tokens(mount):
+        await mount.openbao.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})

@@ -1,0 +1,136 @@
+"""What a client gets when a part is away, or when the upstream speaks another protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import yaml
+from scenes import edge as edges
+from scenes.edge import PLATFORM
+
+from embedded.ports import LOOPBACK
+
+SLUG = "acme"
+HOST = f"{SLUG}.{PLATFORM}"
+
+
+async def test_without_the_sidecar_no_request_passes(edge, eventually):
+    await edge.add_default_certificate()
+    await edge.add_tenant(SLUG)
+    async with edges.serve(edge):
+        spoof = [("x-tenant-id", "spoof")]
+        assert (await edge.browser.get(HOST, edge.https_port, headers=spoof)).status == 200
+        assert await edge.stop_sidecar() == 0
+        before = edge.upstream.requests
+        page = await edge.browser.get(HOST, edge.https_port, headers=spoof)
+        assert page.status == 503
+        assert page.body == b"The service is not available at the moment.\n"
+        assert page.header("retry-after") == "5"
+        plain = await edge.browser.get_plain(HOST, edge.http_port, headers=spoof)
+        assert plain.status == 503
+        assert edge.upstream.requests == before
+
+        await edge.start_sidecar()
+        assert (await edge.browser.get(HOST, edge.https_port)).status == 200
+
+
+def without_checks(text: str) -> str:
+    configuration = yaml.safe_load(text)
+    for listener in configuration["static_resources"]["listeners"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_filters"] = [each for each in manager["http_filters"] if "ext_authz" not in each["name"]]
+        for host in manager["route_config"]["virtual_hosts"]:
+            host.pop("typed_per_filter_config", None)
+    return yaml.dump(configuration)
+
+
+async def test_even_where_no_check_is_made_a_clients_tenant_does_not_arrive(edge):
+    """As on a route that an operator exempts from ext_authz; and plain HTTP still has nowhere to go."""
+    await edge.add_default_certificate()
+    await edge.add_tenant(SLUG)
+    spoof = [("x-tenant-id", "spoof"), ("x_tenant_id", "spoof"), ("x-nameplate-host", "spoof")]
+    async with edges.serve(edge, without_checks):
+        page = await edge.browser.get(HOST, edge.https_port, headers=spoof)
+        assert page.status == 200
+        assert "spoof" not in page.body.decode()
+        assert "tenant" not in page.body.decode()
+        assert (await edge.browser.get_plain(HOST, edge.http_port, headers=spoof)).status == 503
+        assert edge.upstream.requests == 1
+
+
+class Http2Echo(asyncio.Protocol):
+    """An upstream that speaks HTTP/2 without TLS and keeps the headers and trailers it received."""
+
+    def __init__(self, seen: list[tuple[str, str]]) -> None:
+        self._connection = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
+        )
+        self._seen = seen
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._connection.initiate_connection()
+        transport.write(self._connection.data_to_send())
+
+    def data_received(self, data: bytes) -> None:
+        for event in self._connection.receive_data(data):
+            if isinstance(event, h2.events.RequestReceived | h2.events.TrailersReceived):
+                self._seen.extend((type(event).__name__, f"{name}: {value}") for name, value in event.headers)
+            if isinstance(event, h2.events.StreamEnded):
+                self._connection.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
+        self._transport.write(self._connection.data_to_send())
+
+
+async def post_with_trailers(port: int, host: str, trust: str, trailers: list[tuple[str, str]]) -> str:
+    """Over HTTP/2; the status."""
+    context = ssl.create_default_context(cadata=trust)
+    context.set_alpn_protocols(["h2"])
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(LOOPBACK, port, ssl=context, server_hostname=host)
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        connection.initiate_connection()
+        pseudo = [(":method", "POST"), (":path", "/"), (":scheme", "https"), (":authority", host)]
+        connection.send_headers(1, [*pseudo, ("x-tenant-id", "spoof"), ("te", "trailers")])
+        connection.send_data(1, b"body")
+        connection.send_headers(1, trailers, end_stream=True)
+        writer.write(connection.data_to_send())
+        try:
+            while data := await reader.read(65536):
+                for event in connection.receive_data(data):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        return dict(event.headers)[":status"]
+                writer.write(connection.data_to_send())
+        finally:
+            writer.transport.abort()
+    raise ConnectionError("no response")
+
+
+def with_http2_upstream(port: int):
+    def change(text: str) -> str:
+        configuration = yaml.safe_load(text)
+        clusters = {cluster["name"]: cluster for cluster in configuration["static_resources"]["clusters"]}
+        options = "typed_extension_protocol_options"
+        clusters["platform"][options] = clusters["authz"][options]
+        (endpoint,) = clusters["platform"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        endpoint["endpoint"]["address"]["socket_address"]["port_value"] = port
+        return yaml.dump(configuration)
+
+    return change
+
+
+async def test_a_tenant_in_the_trailers_does_not_arrive_either(edge):
+    await edge.add_default_certificate()
+    tenant = await edge.add_tenant(SLUG)
+    seen: list[tuple[str, str]] = []
+    server = await asyncio.get_running_loop().create_server(lambda: Http2Echo(seen), LOOPBACK, 0)
+    async with server, edges.serve(edge, with_http2_upstream(server.sockets[0].getsockname()[1])):
+        trailers = [("x-tenant-id", "spoof"), ("x-nameplate-host", "spoof"), ("x-checksum", "kept")]
+        assert await post_with_trailers(edge.https_port, HOST, edge.pki.root_pem, trailers) == "200"
+    assert ("RequestReceived", f"x-tenant-id: {tenant}") in seen
+    assert [field for kind, field in seen if kind == "TrailersReceived"] == ["x-checksum: kept"]
+    assert not [field for _, field in seen if "spoof" in field]
