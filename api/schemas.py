@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from api.exchange import REQUEST_ID_PATTERN
 from api.idempotency import KEY_PATTERN
-from api.pagination import CURSOR_PATTERN, DEFAULT_LIMIT, MAX_LIMIT
-from api.service import SSL_STATUSES, STATUSES
+from api.pagination import CURSOR_PATTERN, DEFAULT_LIMIT, MAX_LIMIT, encode_cursor
+from api.service import SSL_STATUSES, STATUSES, Position
 from core.hostname import MAX_INPUT_LENGTH
 
 Schema = Mapping[str, Any]
 
 ID = "0b8f0a86-4d0c-4a55-9a3b-5f3f0f5ad6a1"
 TOKEN = "verify-4f2d7c9a1be84a06b0f6d1c1a7e3955d"  # noqa: S105 -- an example
-CURSOR = "AAZ0kq1mQ4ALjwqGTQxKVZo7Xz8PWtah1rT4qg"
+CURSOR = encode_cursor(Position(datetime(2026, 4, 22, 2, tzinfo=UTC), UUID(ID)))
 FINGERPRINT = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
 
 
@@ -143,6 +145,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 "type": "string",
                 "minLength": 1,
                 "maxLength": MAX_INPUT_LENGTH,
+                "format": "idn-hostname",
                 "description": "A hostname as a person writes it: any case, Unicode or A-labels, a final dot or none.",
             }
         },
@@ -226,7 +229,8 @@ PARAMETERS: Mapping[str, Schema] = {
         "name": "cursor",
         "in": "query",
         "description": "`nextCursor` of the page before, unread.",
-        "schema": {"type": "string", "pattern": CURSOR_PATTERN},
+        "schema": {"type": "string", "format": "cursor"},
+        "example": CURSOR,
     },
     "status": {
         "name": "status",

@@ -82,7 +82,7 @@ class _Login:
 class Vault:
     """`address`: base URL, without `/v1`. Paths are without mount, as core.vault builds them. Close it at the end.
 
-    `secret_id` is asked at each login, so that a rotated one is taken up without a restart.
+    `secret_id` is asked at each login, so that a rotated one is taken up without a restart. `now`: seconds.
     """
 
     def __init__(
@@ -113,15 +113,27 @@ class Vault:
 
     async def read(self, path: str, version: int | None = None) -> Secret | None:
         """The latest version, or the given one; None when there is none, or it was deleted or destroyed."""
+        return (await self._read(path, version))[0]
 
-        def call(adapter: JSONAdapter) -> Secret | None:
+    async def read_with_cas(self, path: str) -> tuple[Secret | None, int]:
+        """The latest version, and the `cas` of a write that is to follow it and nothing else.
+
+        They are from one moment. A version that was deleted is not read, but its number counts.
+        """
+        return await self._read(path, None)
+
+    async def _read(self, path: str, version: int | None) -> tuple[Secret | None, int]:
+        def call(adapter: JSONAdapter) -> tuple[Secret | None, int]:
             try:
                 answer = KvV2(adapter).read_secret_version(
                     path, version=version, mount_point=self._mount, raise_on_deleted_version=True
                 )
-            except hvac.exceptions.InvalidPath:
-                return None
-            return Secret(answer["data"]["data"], int(answer["data"]["metadata"]["version"]))
+            except hvac.exceptions.InvalidPath as error:
+                # 404 has a body when there are versions, but not this one any more.
+                metadata = ((error.json or {}).get("data") or {}).get("metadata") or {}
+                return None, int(metadata.get("version", 0))
+            secret = Secret(answer["data"]["data"], int(answer["data"]["metadata"]["version"]))
+            return secret, secret.version
 
         return await self._call(call, path)
 
@@ -137,33 +149,19 @@ class Vault:
 
         return await self._call(call, path)
 
-    async def latest(self, path: str) -> int:
-        """The number of the latest version, deleted or not; 0 for a path that is not in use. What `cas` compares."""
-
-        def call(adapter: JSONAdapter) -> int:
-            metadata = self._metadata(adapter, path)
-            return 0 if metadata is None else int(metadata["current_version"])
-
-        return await self._call(call, path)
-
     async def versions(self, path: str) -> tuple[int, ...]:
         """The versions that can still be read, oldest first."""
 
         def call(adapter: JSONAdapter) -> tuple[int, ...]:
-            metadata = self._metadata(adapter, path)
-            versions = {} if metadata is None else metadata["versions"]
+            try:
+                answer = KvV2(adapter).read_secret_metadata(path, mount_point=self._mount)
+            except hvac.exceptions.InvalidPath:
+                return ()
+            versions = answer["data"]["versions"]
             readable = [int(n) for n, facts in versions.items() if not (facts["destroyed"] or facts["deletion_time"])]
             return tuple(sorted(readable))
 
         return await self._call(call, path)
-
-    def _metadata(self, adapter: JSONAdapter, path: str) -> Mapping[str, Any] | None:
-        try:
-            answer = KvV2(adapter).read_secret_metadata(path, mount_point=self._mount)
-        except hvac.exceptions.InvalidPath:
-            return None
-        metadata: Mapping[str, Any] = answer["data"]
-        return metadata
 
     async def destroy(self, path: str) -> None:
         """Remove every version and the path itself. Nothing happens when there is nothing."""
@@ -238,7 +236,11 @@ class Vault:
             raise VaultDenied("the AppRole login is not accepted") from None
 
     def _approle(self, adapter: JSONAdapter) -> _Login:
-        return self._read_login(AppRole(adapter).login(self._role_id, self._secret_id, use_token=False))
+        try:
+            secret_id = self._secret_id()
+        except OSError as error:
+            raise VaultDenied(f"its secret id cannot be read: {type(error).__name__}") from None
+        return self._read_login(AppRole(adapter).login(self._role_id, secret_id, use_token=False))
 
     def _renew(self, adapter: JSONAdapter) -> _Login:
         return self._read_login(Token(adapter).renew_self())

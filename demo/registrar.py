@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from embedded.dns import DnsServer
+from embedded.dns_process import DnsProcess
 
 Record = tuple[str, str, str]  # name, type, value
 
@@ -16,6 +16,6 @@ def records(instructions: Mapping[str, Any], *, apex: bool) -> Sequence[Record]:
     return [(record["name"], record["type"], record["value"]) for record in wanted]
 
 
-def publish(dns: DnsServer, wanted: Sequence[Record]) -> None:
+async def publish(dns: DnsProcess, wanted: Sequence[Record]) -> None:
     for name, kind, value in wanted:
-        dns.replace(name, kind, value)
+        await dns.replace(name, kind, value)

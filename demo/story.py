@@ -69,7 +69,7 @@ class Story:
     async def _register(self) -> None:
         self._chapter("1. Two tenants register their names: POST /api/v1/domains")
         for zone in ("mybrand.test", "mycompany-crm.test"):
-            self.stack.dns.add_zone(zone)
+            await self.stack.dns.add_zone(zone)
         self.shop = await self._bring(self.brand, "shop.mybrand.test", apex=False)
         self.company = await self._bring(self.crm, "mycompany-crm.test", apex=True)
         self.promo = await self._bring(self.crm, "promo.mycompany-crm.test", apex=False)
@@ -93,7 +93,7 @@ class Story:
         self._chapter("2. The records go into the zones, and each tenant presses “Verify now”")
         domains = (self.shop, self.company, self.promo)
         for domain in domains:
-            registrar.publish(self.stack.dns, registrar.records(domain.body["instructions"], apex=domain.apex))
+            await registrar.publish(self.stack.dns, registrar.records(domain.body["instructions"], apex=domain.apex))
             domain.recorded_at = time.monotonic()
         for domain in domains:
             await self._verify_now(domain)
@@ -145,7 +145,9 @@ class Story:
         for domain in (self.shop, self.company):
             page = await self._browser.get(domain.hostname, self.stack.https_port)
             tenants = values(page, "x-tenant-id")
-            self._console.print(f"  upstream {page.json()['upstream']} saw for {domain.hostname}: x-tenant-id {tenants}")
+            self._console.print(
+                f"  upstream {page.json()['upstream']} saw for {domain.hostname}: x-tenant-id {tenants}"
+            )
             self._ledger.check(
                 f"{domain.hostname} is marked with {domain.owner.name}'s tenant",
                 tenants == [str(domain.owner.tenant_id)] and domain.hostname in page.names,

@@ -1,16 +1,24 @@
-"""A small authoritative DNS server for the zones of the demo and the tests, in this process.
+"""A small authoritative DNS server for the zones of the demo and the tests.
 
 It answers over UDP and TCP on one port, follows CNAMEs within its zones, and can be told to fail for a name.
 Every method that edits records or faults is synchronous and may be called from any thread.
+
+As a process (`python -m embedded.dns --port 5353 --updates --zone mybrand.test`, until SIGTERM) it is edited by
+RFC 2136 UPDATE messages instead. They are unsigned: it listens on loopback only, and whoever reaches it may edit. An
+update of a zone that is not served is NOTAUTH, with one exception for development: if it adds that zone's SOA, the
+zone is created. With bind9's client:
+
+    nsupdate <<< $'server 127.0.0.1 5353\nzone mybrand.test\nadd shop.mybrand.test 1 A 127.0.0.1\nsend'
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import errno
 import struct
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import cast
@@ -24,14 +32,16 @@ import dns.rcode
 import dns.rdatatype
 from dns.name import Name
 from dns.rcode import Rcode
+from dns.rdataclass import RdataClass
 from dns.rdatatype import RdataType
+from dns.update import UpdateMessage
 
+from embedded import dns_update
+from embedded.dns_wire import EDNS_PAYLOAD, encode, format_error
 from embedded.ports import LOOPBACK, free_udp_and_tcp_port
+from embedded.signals import ending
 from embedded.zone import TTL, Zone, rrset
 
-EDNS_PAYLOAD = 1232  # the DNS flag day 2020 default
-MIN_UDP_SIZE = 512  # RFC 1035 section 4.2.1
-HEADER_SIZE = 12
 MAX_CNAMES = 16
 BIND_ATTEMPTS = 10
 
@@ -50,9 +60,10 @@ NO_FAULT = Fault()
 
 @dataclass(slots=True)
 class DnsServer:
-    """Zones, faults and counters behind one port."""
+    """Zones, faults and counters behind one port. `updates`: whether UPDATE messages may edit the zones."""
 
     port: int
+    updates: bool = False
     _zones: dict[Name, Zone] = field(default_factory=dict, repr=False)
     _faults: dict[tuple[Name, RdataType | None], Fault] = field(default_factory=dict, repr=False)
     _counts: Counter[tuple[Name, RdataType]] = field(default_factory=Counter, repr=False)
@@ -60,15 +71,16 @@ class DnsServer:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls) -> AsyncIterator[DnsServer]:
-        """Serve on a free port of the loopback address until the block ends."""
+    async def start(cls, port: int | None = None, *, updates: bool = False) -> AsyncIterator[DnsServer]:
+        """Serve on loopback, on a free port unless one is given, until the block ends."""
         loop = asyncio.get_running_loop()
-        for attempt in range(BIND_ATTEMPTS):
-            server = cls(port=free_udp_and_tcp_port())
+        attempts = BIND_ATTEMPTS if port is None else 1
+        for attempt in range(attempts):
+            server = cls(port=free_udp_and_tcp_port() if port is None else port, updates=updates)
             try:
-                tcp = await asyncio.start_server(server._serve_tcp, LOOPBACK, server.port)
+                tcp = await asyncio.start_server(server._accept, LOOPBACK, server.port)
             except OSError as error:
-                if error.errno != errno.EADDRINUSE or attempt == BIND_ATTEMPTS - 1:
+                if error.errno != errno.EADDRINUSE or attempt == attempts - 1:
                     raise
                 continue
             try:
@@ -78,7 +90,7 @@ class DnsServer:
                 )
             except OSError as error:
                 tcp.close()
-                if error.errno != errno.EADDRINUSE or attempt == BIND_ATTEMPTS - 1:
+                if error.errno != errno.EADDRINUSE or attempt == attempts - 1:
                     raise
                 continue
             break
@@ -140,9 +152,13 @@ class DnsServer:
         try:
             query = dns.message.from_wire(wire, ignore_trailing=True)
         except dns.exception.DNSException:
-            return _format_error(wire), 0.0
+            return format_error(wire), 0.0
         if query.flags & dns.flags.QR:
             return None, 0.0
+        if isinstance(query, UpdateMessage):
+            response = dns.message.make_response(query, our_payload=EDNS_PAYLOAD)
+            response.set_rcode(self._update(query))
+            return response.to_wire(), 0.0
         if query.opcode() != dns.opcode.QUERY or len(query.question) != 1:
             response = dns.message.make_response(query)
             response.set_rcode(Rcode.NOTIMP)
@@ -158,7 +174,7 @@ class DnsServer:
             response.set_rcode(fault.rcode)
         else:
             self._answer(response, name, rdtype)
-        return _encode(response, query, udp=udp), fault.delay
+        return encode(response, query, udp=udp), fault.delay
 
     def _answer(self, response: dns.message.Message, name: Name, rdtype: RdataType) -> None:
         for _ in range(MAX_CNAMES):
@@ -184,6 +200,30 @@ class DnsServer:
             name = records[RdataType.CNAME][0].target
         response.set_rcode(Rcode.SERVFAIL)
 
+    def _update(self, message: UpdateMessage) -> Rcode:
+        """RFC 2136 section 3: what an update did, or why it did nothing."""
+        if not self.updates:
+            return Rcode.REFUSED
+        if len(message.zone) != 1:
+            return Rcode.FORMERR
+        origin = message.zone[0].name
+        if message.zone[0].rdclass != RdataClass.IN:
+            return Rcode.NOTAUTH
+        zone = self._zones.get(origin)
+        if zone is None:
+            soa = dns_update.founding_soa(message, origin)
+            if soa is None:
+                return Rcode.NOTAUTH
+            try:
+                zone = Zone(origin)
+            except dns.exception.DNSException:  # no room for `ns.` before the name
+                return Rcode.REFUSED
+            zone.put(origin, soa[0], soa.ttl)
+        rcode = dns_update.apply(zone, message)
+        if rcode == Rcode.NOERROR:
+            self._zones = {**self._zones, origin: zone}
+        return rcode
+
     def _zone(self, name: Name) -> Zone | None:
         """The zone with the longest origin that holds `name`."""
         zones = self._zones
@@ -200,10 +240,13 @@ class DnsServer:
             raise KeyError(f"{name} is in none of the zones {[str(origin) for origin in self._zones]}")
         return zone
 
-    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: Python 3.11 logs a traceback for each task of its own that is cancelled.
+        task = asyncio.create_task(self._serve_tcp(reader, writer))
         self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
@@ -214,7 +257,6 @@ class DnsServer:
                         writer.write(struct.pack("!H", len(answer)) + answer)
                         await writer.drain()
         finally:
-            self._connections.discard(task)
             writer.close()
 
 
@@ -240,21 +282,23 @@ def _name(text: str) -> Name:
     return dns.name.from_text(text).canonicalize()
 
 
-def _encode(response: dns.message.Message, query: dns.message.Message, *, udp: bool) -> bytes:
-    if not udp:
-        return response.to_wire(max_size=65535)
-    limit = max(MIN_UDP_SIZE, query.payload) if query.edns >= 0 else MIN_UDP_SIZE
-    try:
-        return response.to_wire(max_size=min(limit, EDNS_PAYLOAD))
-    except dns.exception.TooBig:
-        response.answer.clear()
-        response.authority.clear()
-        response.flags |= dns.flags.TC
-        return response.to_wire(max_size=limit)
+async def serve(port: int, zones: Sequence[str], *, updates: bool) -> None:
+    """Until SIGTERM."""
+    end = ending()
+    async with DnsServer.start(port, updates=updates) as server:
+        for zone in zones:
+            server.add_zone(zone)
+        await end.wait()
 
 
-def _format_error(wire: bytes) -> bytes | None:
-    """FORMERR with the packet's own id, or silence when there is not even a header (or it is an answer)."""
-    if len(wire) < HEADER_SIZE or wire[2] & 0x80:
-        return None
-    return wire[:2] + bytes([0x80 | (wire[2] & 0x79), Rcode.FORMERR]) + bytes(HEADER_SIZE - 4)
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m embedded.dns", description="A DNS server for development, on loopback.")
+    parser.add_argument("--port", type=int, required=True, help="for UDP and TCP")
+    parser.add_argument("--zone", action="append", default=[], help="a zone to serve; may be repeated")
+    parser.add_argument("--updates", action="store_true", help="let whoever reaches it edit zones by RFC 2136 UPDATE")
+    arguments = parser.parse_args()
+    asyncio.run(serve(arguments.port, arguments.zone, updates=arguments.updates))
+
+
+if __name__ == "__main__":
+    main()

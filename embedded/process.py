@@ -71,6 +71,7 @@ class Process:
         popen = _spawn(argv, log_path=log_path, env=env, cwd=cwd, user=user, orphan_signal=orphan_signal)
         process = cls(name=name, log_path=log_path, stop_signal=stop_signal, _popen=popen)
         try:
+            await process.wait_ready(process._is_bound_to_parent)
             await process.wait_ready(ready, deadline)
         except BaseException:
             process.kill()
@@ -96,6 +97,13 @@ class Process:
             if time.monotonic() > end:
                 raise ServerFailed(f"{self.name} was not ready after {deadline:g} s\n{self.log_tail()}")
             await asyncio.sleep(PROBE_INTERVAL)
+
+    async def _is_bound_to_parent(self) -> bool:
+        """Whether setpriv has given way to the child: from then on a killed parent does not leave it behind."""
+        try:
+            return Path(os.readlink(f"/proc/{self.pid}/exe")).name != "setpriv"
+        except OSError:
+            return False  # it has exited, which wait_ready sees
 
     async def wait(self) -> int:
         """Wait for the child to exit and return its exit code."""

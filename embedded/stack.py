@@ -18,7 +18,7 @@ import httpx
 from core import vault
 from embedded import debian
 from embedded.browser import Browser
-from embedded.dns import DnsServer
+from embedded.dns_process import DnsProcess
 from embedded.envoy import Envoy
 from embedded.identity import IdentityProvider
 from embedded.openbao import OpenBao
@@ -27,7 +27,7 @@ from embedded.pki import Pki
 from embedded.ports import LOOPBACK, can_bind, free_port, free_ports
 from embedded.postgres import Postgres
 from embedded.process import Process, run
-from embedded.upstream import Upstream
+from embedded.upstream_process import UpstreamProcess
 from embedded.vault_mount import VaultMount
 
 PLATFORM = "platform.test"
@@ -47,8 +47,8 @@ class Stack:
     ca: str
     postgres: Postgres
     openbao: OpenBao
-    dns: DnsServer
-    upstreams: Sequence[Upstream]
+    dns: DnsProcess
+    upstreams: Sequence[UpstreamProcess]
     identity: IdentityProvider
     trust: str
     control_environment: Mapping[str, str] = field(repr=False)
@@ -143,11 +143,13 @@ async def start(
         report(f"PostgreSQL 18 on {LOOPBACK}:{postgres.port}")
         openbao = await servers.enter_async_context(OpenBao.start(home))
         report(f"OpenBao as Vault on {openbao.url}")
-        dns = await servers.enter_async_context(DnsServer.start())
-        dns.add_zone(PLATFORM)
-        dns.add(TARGET, "A", LOOPBACK)
+        dns = await servers.enter_async_context(DnsProcess.start(home, zones=[PLATFORM]))
+        await dns.add(TARGET, "A", LOOPBACK)
         report(f"authoritative DNS on {dns.address}")
-        upstreams = [await servers.enter_async_context(Upstream.start(name)) for name in ("platform-1", "platform-2")]
+        upstreams = [
+            await servers.enter_async_context(UpstreamProcess.start(home, name))
+            for name in ("platform-1", "platform-2")
+        ]
         report("two upstreams on " + ", ".join(f"{LOOPBACK}:{upstream.port}" for upstream in upstreams))
 
         identity = IdentityProvider.create()

@@ -3,10 +3,12 @@
     {"upstream": "a", "method": "GET", "path": "/x?y=1", "headers": [["host", "shop.example"], ...], "body_size": 0}
 
 `headers` has every header in the order it came, repeated ones repeated, names in lower case.
+As a process: `python -m embedded.upstream --name a --port 8081`, until SIGTERM.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 from collections.abc import AsyncIterator
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 import h11
 
 from embedded.ports import LOOPBACK
+from embedded.signals import ending
 
 READ_SIZE = 65536
 
@@ -34,7 +37,7 @@ class Upstream:
     async def start(cls, name: str, port: int = 0) -> AsyncIterator[Upstream]:
         """Serve on loopback, on a free port unless one is given, until the block ends."""
         upstream = cls(name)
-        server = await asyncio.start_server(upstream._serve, LOOPBACK, port)
+        server = await asyncio.start_server(upstream._accept, LOOPBACK, port)
         upstream.port = server.sockets[0].getsockname()[1]
         try:
             yield upstream
@@ -48,10 +51,13 @@ class Upstream:
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: Python 3.11 logs a traceback for each task of its own that is cancelled.
+        task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER)
         try:
             while await self._exchange(connection, reader, writer):
@@ -59,7 +65,6 @@ class Upstream:
         except (ConnectionError, h11.RemoteProtocolError):
             pass  # the client went away, or speaks no HTTP
         finally:
-            self._connections.discard(task)
             writer.close()
 
     async def _exchange(
@@ -103,3 +108,22 @@ class Upstream:
             "body_size": size,
         }
         return json.dumps(account).encode()
+
+
+async def serve(name: str, port: int) -> None:
+    """Until SIGTERM."""
+    end = ending()
+    async with Upstream.start(name, port):
+        await end.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m embedded.upstream", description="Tells each client what it sent.")
+    parser.add_argument("--name", required=True, help="what it calls itself in its answers")
+    parser.add_argument("--port", type=int, required=True)
+    arguments = parser.parse_args()
+    asyncio.run(serve(arguments.name, arguments.port))
+
+
+if __name__ == "__main__":
+    main()

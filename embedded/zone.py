@@ -6,7 +6,7 @@ This file does not know about packets, faults or sockets. RFC 1034 section 4.3.2
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import dns.name
@@ -41,20 +41,39 @@ class Zone:
 
     def add(self, name: Name, rdtype: RdataType, value: str, ttl: int = TTL) -> None:
         """Add one record; `value` is in presentation form, for TXT the text itself."""
-        old = self._names.get(name, {}).get(rdtype)
-        records = dns.rdataset.Rdataset(dns.rdataclass.IN, rdtype, ttl=ttl)
-        for record in old or ():
-            records.add(record)
-        records.add(parse_rdata(rdtype, value), ttl)
+        self.put(name, parse_rdata(rdtype, value), ttl)
+
+    def put(self, name: Name, record: dns.rdata.Rdata, ttl: int = TTL) -> None:
+        """Add one record; its time to live becomes that of its set."""
+        self._store(name, record.rdtype, [*self.at(name).get(record.rdtype, ()), record], ttl)
+
+    def discard(self, name: Name, record: dns.rdata.Rdata) -> None:
+        """Remove one record; nothing happens when it is not there."""
+        old = self.at(name).get(record.rdtype)
+        if old is not None and record in old:
+            left = [other for other in old if other != record]
+            if left:
+                self._store(name, record.rdtype, left, old.ttl)
+            else:
+                self.remove(name, record.rdtype)
+
+    def _store(self, name: Name, rdtype: RdataType, records: Iterable[dns.rdata.Rdata], ttl: int) -> None:
+        stored = dns.rdataset.Rdataset(dns.rdataclass.IN, rdtype, ttl=ttl)
+        for record in records:
+            stored.add(record, ttl)
         # Whole dictionaries are replaced, never edited, because another thread may be answering from them.
-        self._names = {**self._names, name: {**self._names.get(name, {}), rdtype: records}}
+        self._names = {**self._names, name: {**self.at(name), rdtype: stored}}
 
     def remove(self, name: Name, rdtype: RdataType | None = None) -> None:
         """Remove a name, or its records of one type; nothing happens when there are none."""
-        sets = self._names.get(name, {})
+        sets = self.at(name)
         kept = {} if rdtype is None else {kind: records for kind, records in sets.items() if kind != rdtype}
         names = {owner: records for owner, records in self._names.items() if owner != name}
         self._names = {**names, name: kept} if kept else names
+
+    def at(self, name: Name) -> RecordSets:
+        """The records that `name` itself has: no wildcard is looked at."""
+        return self._names.get(name, {})
 
     def find(self, name: Name) -> RecordSets | None:
         """The records of `name`, maybe by a wildcard; empty for an empty non-terminal; None: no such name."""

@@ -146,6 +146,8 @@ class Sidecar:
                 # Once, at the start: not worth an event in the directory.
                 while not self.directory.directory.loaded and not stop.done():  # noqa: ASYNC110
                     await asyncio.sleep(LOAD_PROBE)
+        if stop.done():
+            return
         for server, endpoint in self._servers():
             await server.start()
             endpoint.publish()
@@ -154,8 +156,8 @@ class Sidecar:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         log.info(
             "sidecar_serving",
-            checks=str(self._check_endpoint.address),
-            secrets=str(self._xds_endpoint.address),
+            check_address=str(self._check_endpoint.address),
+            xds_address=str(self._xds_endpoint.address),
             names=len(self.directory.directory),
             loaded=self.directory.directory.loaded,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import stat
 from collections.abc import Sequence
@@ -75,13 +76,15 @@ def parse_address(text: str) -> Address:
     return parse_tcp_address(text)
 
 
+_tcp = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:\s]+)):([0-9]{1,5})").fullmatch
+
+
 def parse_tcp_address(text: str) -> TcpAddress:
     """`HOST:PORT`, an IPv6 address in brackets. Raises ListenError."""
-    host, _, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host) != bracketed:
+    parts = _tcp(text)
+    if parts is None or int(parts[3]) > 65535:
         raise ListenError("address_invalid", f"{text}: an address is unix:/absolute/path or HOST:PORT.")
-    return TcpAddress(host.strip("[]"), int(port))
+    return TcpAddress(parts[1] or parts[2], int(parts[3]))
 
 
 def make_server(options: Sequence[tuple[str, int]] = ()) -> grpc.aio.Server:

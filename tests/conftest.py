@@ -167,8 +167,8 @@ def ports() -> Callable[[int], list[int]]:
 
 
 @pytest.fixture(scope="session")
-def background() -> Iterator[Background]:
-    """The event loop of the session's servers, on its own thread."""
+def background(session_dir: Path) -> Iterator[Background]:
+    """The event loop of the session's servers, on its own thread. They end before their directory does."""
     with Background() as running:
         yield running
 

@@ -76,11 +76,11 @@ class Account:
 
     async def _key(self) -> JWKEC:
         path = acme_account_path(self.directory_url)
-        stored = await self._vault.read(path)
+        stored, cas = await self._vault.read_with_cas(path)
         if stored is None:
             with suppress(VaultConflict):  # another replica was first
                 record = {"key": _new_key(), "directory_url": self.directory_url}
-                await self._vault.write(path, record, cas=await self._vault.latest(path))
+                await self._vault.write(path, record, cas=cas)
             stored = await self._vault.read(path)
         if stored is None:
             raise VaultConflict(path)

@@ -35,10 +35,10 @@ class PendingKey:
     async def of_domain(cls, vault: Vault, domain_id: UUID) -> PendingKey:
         """The stored one, or a new one once it is stored. Raises VaultError."""
         path = pending_key_path(domain_id)
-        stored = await vault.read(path)
+        stored, cas = await vault.read_with_cas(path)
         if stored is None:
             with suppress(VaultConflict):  # a worker that lost its lease was first, or an older write arrived late
-                await vault.write(path, {"key": cls.make().pem}, cas=await vault.latest(path))
+                await vault.write(path, {"key": cls.make().pem}, cas=cas)
             # Read back, so that it is the stored key that is used.
             stored = await vault.read(path)
         if stored is None:

@@ -1,8 +1,8 @@
 """What an issuance writes down in PostgreSQL. Each method is one transaction that first checks two things: the domain
 is live, and the job's lease stands. So a worker that was paused, or whose domain was deleted, writes nothing.
 
-All methods raise DomainGone, LeaseLost, and asyncpg's errors. The domain's row is locked before the job's, as the
-API does it.
+All methods raise DomainGone, LeaseLost, and asyncpg's errors. The job's row is locked before the domain's, as the
+API and the transitions do it.
 """
 
 from __future__ import annotations
@@ -201,8 +201,8 @@ class Ledger:
     @asynccontextmanager
     async def _held(self, job: Job) -> AsyncIterator[tuple[Connection, Domain]]:
         async with self._pool.acquire() as connection, connection.transaction():
-            domain = await transition.load_live(connection, job.domain_id)
             await assert_held(connection, job.domain_id, job.lease_token)
+            domain = await transition.load_live(connection, job.domain_id)
             yield connection, domain
 
     async def _close(

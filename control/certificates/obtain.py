@@ -250,11 +250,10 @@ class Obtainer:
         """The certificate's version in Vault."""
         path = certificate_path(job.domain_id)
         await self._ledger.domain(job)
-        stored = await self._vault.read(path)
+        stored, cas = await self._vault.read_with_cas(path)
         if stored is not None and stored.data.get("fingerprint") == certificate.fingerprint:
             return stored.version
-        latest = stored.version if stored is not None else await self._vault.latest(path)
-        return await self._vault.write(path, certificate.to_vault(), cas=latest)
+        return await self._vault.write(path, certificate.to_vault(), cas=cas)
 
     async def _seen(self, xid: int | None, bound: timedelta) -> None:
         if self._propagation is None:

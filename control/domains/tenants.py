@@ -87,7 +87,6 @@ OUTAGES = (
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.TransactionRollbackError,
 )
 
 T = TypeVar("T")
@@ -201,11 +200,13 @@ class TenantDomains:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self._attempt(caller, work)
-            except OUTAGES as error:
-                lost_a_race = isinstance(error, asyncpg.TransactionRollbackError)
-                log.warning("database_unavailable", error=type(error).__name__, attempt=attempt)
-                if not lost_a_race or attempt == ATTEMPTS:
+            except asyncpg.TransactionRollbackError as error:
+                log.warning("transaction_rolled_back", error=type(error).__name__, attempt=attempt)
+                if attempt == ATTEMPTS:
                     raise Unavailable from error
+            except OUTAGES as error:
+                log.warning("database_unavailable", error=type(error).__name__)
+                raise Unavailable from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt(self, caller: Principal, work: Callable[[Connection], Awaitable[T]]) -> T:

@@ -104,7 +104,8 @@ class Checker:
         self._tokens = tokens
         # hostname of the row → (tenant, reply); oldest out first. An entry whose tenant changed is built anew.
         self._replies: dict[str, tuple[str, bytes]] = {}
-        self._counts = dict.fromkeys(Outcome, 0)
+        self._passed = 0
+        self._refused = dict.fromkeys(Outcome, 0)
 
     def check(self, request: bytes, absent: Set[Pending] = NOTHING) -> bytes | Pending:
         """`absent`: what a load has just found not to exist."""
@@ -125,7 +126,8 @@ class Checker:
 
     def stats(self) -> Mapping[str, int]:
         """Checks answered so far, by outcome."""
-        return {outcome.value: count for outcome, count in self._counts.items()}
+        refused = {outcome.value: count for outcome, count in self._refused.items()}
+        return {**refused, Outcome.OK.value: self._passed}
 
     def _secure(self, host_header: str, sni: str, absent: Set[Pending]) -> bytes | Pending:
         host = normalize_host_header(host_header)
@@ -140,7 +142,7 @@ class Checker:
                 return covered
             if not covered:
                 return self._fixed(Outcome.MISDIRECTED)
-        self._counts[Outcome.OK] += 1
+        self._passed += 1
         kept = self._replies.get(entry.hostname)
         return kept[1] if kept is not None and kept[0] == entry.tenant_id else self._keep(entry)
 
@@ -168,7 +170,7 @@ class Checker:
             return self._fixed(Outcome.NOT_CONFIGURED)
         # What is not printable ASCII, CR and LF above all, is percent-encoded.
         target = path.decode("ascii") if _printable_path(path) else quote(path, safe=PRINTABLE)
-        self._counts[Outcome.REDIRECTED] += 1
+        self._refused[Outcome.REDIRECTED] += 1
         return replies.redirect(f"https://{host}{target}")
 
     def _challenge(self, raw: bytes, absent: Set[Pending]) -> bytes | Pending:
@@ -179,7 +181,7 @@ class Checker:
         if key_authorization is None:
             pending = Pending(Kind.TOKEN, token)
             return self._fixed(Outcome.UNKNOWN_CHALLENGE) if pending in absent else pending
-        self._counts[Outcome.CHALLENGE] += 1
+        self._refused[Outcome.CHALLENGE] += 1
         return replies.challenge(key_authorization)
 
     def _find(self, host: str | None, absent: Set[Pending]) -> Entry | Pending | None:
@@ -201,5 +203,5 @@ class Checker:
         return reply
 
     def _fixed(self, outcome: Outcome) -> bytes:
-        self._counts[outcome] += 1
+        self._refused[outcome] += 1
         return FIXED[outcome]

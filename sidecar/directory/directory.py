@@ -132,7 +132,7 @@ class Directory:
                 entries[key] = entry
                 absent.pop(key, None)
             else:
-                pass
+                entries.pop(key, None)
                 if not self.complete:
                     absent[key] = None
 

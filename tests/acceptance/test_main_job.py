@@ -30,7 +30,7 @@ async def test_a_cname_to_the_platform_stands_in_for_the_txt_record(play: Play) 
     owner = play.customer()
     body = await owner.register(f"shop.{play.zone}")
     target = body["instructions"]["subdomain"]
-    play.stack.dns.replace(target["name"], target["type"], target["value"])
+    await play.stack.dns.replace(target["name"], target["type"], target["value"])
     body = await play.until_active(owner, body["id"])
     assert body["verification"]["method"] == "cname"
     assert tenants_seen(await play.visit(f"shop.{play.zone}")) == [str(owner.tenant_id)]

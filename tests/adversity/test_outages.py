@@ -162,7 +162,7 @@ async def test_with_vault_sealed_nothing_is_ordered_and_the_certificate_comes_af
     await play.stack.openbao.seal()
     try:
         body = await owner.register(f"shop.{play.zone}")
-        play.publish(body)
+        await play.publish(body)
         await play.verify_now(owner, body["id"])
 
         async def is_verified() -> bool:
@@ -220,7 +220,7 @@ async def test_two_control_replicas_share_the_work_and_one_may_be_killed(play: P
     try:
         bodies = [await each.register(f"d{n}.{play.zone}") for n, each in enumerate(owner)]
         for body in bodies:
-            play.publish(body)
+            await play.publish(body)
         waiting = [
             asyncio.ensure_future(play.until_active(each, body["id"])) for each, body in zip(owner, bodies, strict=True)
         ]

@@ -13,9 +13,9 @@ from sidecar.directory.directory import NEGATIVE_SECONDS, Directory, Entries
 from sidecar.directory.entry import Entry, PlatformDomain, Unknown, wildcard_of
 
 PLATFORM = PlatformDomain("p.test")
-HOSTS = ("a.x", "b.x", "a.b.x", "x.y", "t.p.test", "u.p.test", "a.t.p.test", "p.test")
-ROWS = ("a.x", "b.x", "a.b.x", "*.x", "*.b.x", "x.y", "*.y", "t.p.test", "u.p.test")
-CAPACITY = 4
+HOSTS = ("a.x", "b.x", "t.p.test", "a.t.p.test", "p.test")
+ROWS = ("a.x", "b.x", "*.x", "t.p.test")
+CAPACITY = 2
 
 
 class DirectoryMachine(RuleBasedStateMachine):
@@ -42,6 +42,11 @@ class DirectoryMachine(RuleBasedStateMachine):
         platform = PLATFORM.owns(row)
         self.table[row] = Entry(row, f"tenant {self.versions}", "", True, None, None, None, platform)
         self.unread.add(row)
+
+    @rule()
+    def write_all(self) -> None:
+        for row in ROWS:
+            self.write(row)
 
     @rule(row=st.sampled_from(ROWS))
     def delete(self, row: str) -> None:
@@ -114,9 +119,9 @@ class DirectoryMachine(RuleBasedStateMachine):
             context.__exit__(None, None, None)
 
 
-DirectoryMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+DirectoryMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
 TestAnyHistory = DirectoryMachine.TestCase
 
 
 def test_the_models_wildcards_are_those_of_its_hosts() -> None:
-    assert {wildcard_of(host) for host in ("a.x", "a.b.x", "x.y")} <= set(ROWS)
+    assert {wildcard_of(host) for host in ("a.x", "b.x")} <= set(ROWS)

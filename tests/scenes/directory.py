@@ -123,7 +123,7 @@ async def live_names(database: Database) -> dict[str, Entry]:
             hostname=row["hostname"],
             tenant_id=str(row["tenant_id"]),
             domain_id=str(row["id"]),
-            live=row["status"] == "active",
+            live=row["status"] == "active" or row["fingerprint"] is not None,
             fingerprint=row["fingerprint"],
             vault_version=row["vault_version"],
             not_after=row["not_after"].timestamp() if row["not_after"] else None,

@@ -90,21 +90,14 @@ class Edge:
         await self._execute("INSERT INTO tenants (id, slug) VALUES ($1, $2)", tenant_id, slug)
         return tenant_id
 
-    async def add_domain(self, tenant_id: UUID, hostname: str, *, status: str = "active") -> UUID:
-        """A domain with its certificate, as control would leave it."""
-        domain_id, certificate_id = uuid4(), uuid4()
+    async def add_domain(self, tenant_id: UUID, hostname: str) -> UUID:
+        """A live domain with its certificate, as control would leave it."""
+        domain_id = await self.add_pending_domain(tenant_id, hostname)
+        certificate_id = uuid4()
         certificate = await self._store(vault.certificate_path(domain_id), hostname)
         await self._execute(
-            "INSERT INTO custom_domains (id, tenant_id, hostname, verification_token, status, ssl_status, verify_deadline)"
-            " VALUES ($1, $2, $3, 't', $4, 'issued', now())",
-            domain_id,
-            tenant_id,
-            hostname,
-            status,
-        )
-        await self._execute(
-            "INSERT INTO certificates (id, domain_id, serial, issuer, fingerprint, not_before, not_after, vault_version,"
-            " directory_url) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 'https://ca.test')",
+            "INSERT INTO certificates (id, domain_id, serial, issuer, fingerprint, not_before, not_after,"
+            " vault_version, directory_url) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, 'https://ca.test')",
             certificate_id,
             domain_id,
             certificate.serial,
@@ -113,7 +106,24 @@ class Edge:
             certificate.not_before,
             certificate.not_after,
         )
-        await self._execute("UPDATE custom_domains SET certificate_id = $1 WHERE id = $2", certificate_id, domain_id)
+        await self._execute(
+            "UPDATE custom_domains SET status = 'active', ssl_status = 'issued', certificate_id = $1 WHERE id = $2",
+            certificate_id,
+            domain_id,
+        )
+        return domain_id
+
+    async def add_pending_domain(self, tenant_id: UUID, hostname: str) -> UUID:
+        """A verified domain that waits for its certificate."""
+        domain_id = uuid4()
+        await self._execute(
+            "INSERT INTO custom_domains"
+            " (id, tenant_id, hostname, verification_token, status, ssl_status, verify_deadline)"
+            " VALUES ($1, $2, $3, 't', 'verified', 'validating', now())",
+            domain_id,
+            tenant_id,
+            hostname,
+        )
         return domain_id
 
     async def delete_domain(self, domain_id: UUID) -> None:

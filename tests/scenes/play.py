@@ -31,13 +31,13 @@ class Play:
         tenant_id = tenant_id or uuid4()
         return Customer("tenant", tenant_id, self.stack.identity.token(tenant_id), self.http)
 
-    def publish(self, body: dict[str, Any], *, apex: bool = False) -> None:
-        registrar.publish(self.stack.dns, registrar.records(body["instructions"], apex=apex))
+    async def publish(self, body: dict[str, Any], *, apex: bool = False) -> None:
+        await registrar.publish(self.stack.dns, registrar.records(body["instructions"], apex=apex))
 
     async def active(self, owner: Customer, hostname: str, *, apex: bool = False) -> dict[str, Any]:
         """Register, prove, and wait until it is served."""
         body = await owner.register(hostname)
-        self.publish(body, apex=apex)
+        await self.publish(body, apex=apex)
         return await self.until_active(owner, body["id"])
 
     async def until_active(self, owner: Customer, domain_id: str) -> dict[str, Any]:
@@ -80,6 +80,6 @@ def tenants_seen(page: Page) -> list[str]:
 
 @asynccontextmanager
 async def play_in(stack: Stack, zone: str, eventually: Callable[..., Awaitable[Any]]) -> AsyncIterator[Play]:
-    stack.dns.add_zone(zone)
+    await stack.dns.add_zone(zone)
     async with httpx.AsyncClient(base_url=stack.api_url + "/", timeout=30.0, trust_env=False) as http:
         yield Play(stack, zone, http, eventually)

@@ -82,7 +82,7 @@ BEGIN
             attempts = CASE WHEN jobs.kind = excluded.kind THEN jobs.attempts ELSE 0 END
         WHERE excluded.kind = 'revoke' OR jobs.kind = excluded.kind
             OR jobs.kind = 'obtain' AND EXISTS (SELECT FROM custom_domains
-                WHERE id = wanted_domain AND status IN ('pending', 'dns_check'));
+                WHERE id = wanted_domain AND status IN ('pending', 'dns_check', 'failed'));
 END
 $$;
 

@@ -118,7 +118,9 @@ async def test_a_victim_of_a_deadlock_tries_again(
         await eventually(waits)
         await superuser.execute("UPDATE jobs SET run_at = run_at")
     assert (await deletion).status_code == 204
-    assert [entry["error"] for entry in logged if entry["event"] == "database_unavailable"] == ["DeadlockDetectedError"]
+    assert [entry["error"] for entry in logged if entry["event"] == "transaction_rolled_back"] == [
+        "DeadlockDetectedError"
+    ]
 
 
 async def test_the_api_outlives_its_database(

@@ -197,11 +197,12 @@ async def test_a_sidecar_reads_its_views_and_nothing_else(
 async def test_a_sidecar_writes_nothing(
     sidecar: asyncpg.Connection[Any], two_tenants: dict[UUID, Domain], superuser: asyncpg.Connection[Any]
 ) -> None:
+    # A view of several tables is refused before its privileges are looked at.
+    refused = (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectNotInPrerequisiteStateError)
     for relation in sorted(await relations(superuser, TABLES) | SIDECAR_VIEWS):
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await sidecar.execute(f"DELETE FROM {relation}")
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await sidecar.execute(f"INSERT INTO {relation} DEFAULT VALUES")
+        for statement in (f"DELETE FROM {relation}", f"INSERT INTO {relation} DEFAULT VALUES"):
+            with pytest.raises(refused):
+                await sidecar.execute(statement)
     domain = next(iter(two_tenants.values()))
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await sidecar.execute("SELECT request_job_v1($1, 'revoke')", domain.id)

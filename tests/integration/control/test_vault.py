@@ -21,7 +21,8 @@ SECRET = "a-very-secret-value"
 
 def client(mount: VaultMount, **changes) -> Vault:
     role_id, secret_id = mount.control
-    return Vault(**{"address": mount.url, "mount": mount.path, "role_id": role_id, "secret_id": secret_id, **changes})
+    arguments = {"address": mount.url, "mount": mount.path, "role_id": role_id, "secret_id": lambda: secret_id}
+    return Vault(**{**arguments, **changes})
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ async def test_what_was_written_is_read_with_its_version(vault):
     assert await vault.write(PATH, {"key": SECRET}, cas=0) == 1
     assert await vault.read(PATH) == ({"key": SECRET}, 1)
     assert await vault.write(PATH, {"key": "other"}, cas=1) == 2
-    assert await vault.read(PATH) == ({"key": "other"}, 2)
+    assert await vault.read_with_cas(PATH) == (({"key": "other"}, 2), 2)
     assert await vault.read(PATH, 1) == ({"key": SECRET}, 1)
     assert await vault.versions(PATH) == (1, 2)
 
@@ -63,7 +64,8 @@ async def test_destroyed_nothing_is_left_and_destroying_again_is_no_error(vault)
     await vault.destroy(PATH)
     assert await vault.read(PATH) is None
     assert await vault.read(PATH, 1) is None
-    assert (await vault.latest(PATH), await vault.versions(PATH)) == (0, ())
+    assert await vault.read_with_cas(PATH) == (None, 0)
+    assert await vault.versions(PATH) == ()
     assert await vault.write(PATH, {"key": SECRET}, cas=0) == 1
 
 
@@ -71,8 +73,16 @@ async def test_a_version_deleted_by_hand_is_not_read_and_its_number_is_still_wha
     await vault.write(PATH, {"key": SECRET}, cas=0)
     await vault_mount.openbao.request("DELETE", f"{vault_mount.path}/data/{PATH}")
     assert await vault.read(PATH) is None
-    assert (await vault.latest(PATH), await vault.versions(PATH)) == (1, ())
-    assert await vault.write(PATH, {"key": SECRET}, cas=await vault.latest(PATH)) == 2
+    assert await vault.versions(PATH) == ()
+    assert await vault.read_with_cas(PATH) == (None, 1)
+    assert await vault.write(PATH, {"key": SECRET}, cas=1) == 2
+
+
+async def test_a_version_destroyed_by_hand_likewise(vault, vault_mount):
+    await vault.write(PATH, {"key": SECRET}, cas=0)
+    await vault_mount.openbao.request("PUT", f"{vault_mount.path}/destroy/{PATH}", {"versions": [1]})
+    assert await vault.read_with_cas(PATH) == (None, 1)
+    assert await vault.write(PATH, {"key": SECRET}, cas=1) == 2
 
 
 @pytest.mark.parametrize("path", [PATH, pending_key_path(uuid4()), acme_account_path("https://ca.example/dir")])
@@ -88,10 +98,27 @@ async def test_what_the_policy_does_not_allow_is_denied(vault):
 
 
 async def test_wrong_credentials_are_denied(vault_mount):
-    vault = client(vault_mount, secret_id="wrong")
+    vault = client(vault_mount, secret_id=lambda: "wrong")
     with pytest.raises(VaultDenied) as refused:
         await vault.read(PATH)
     assert "wrong" not in str(refused.value)
+    vault.close()
+
+
+async def test_a_secret_id_that_changed_is_read_at_the_next_login(vault_mount):
+    answers = ["wrong"]
+    vault = client(vault_mount, secret_id=lambda: answers[0])
+    with pytest.raises(VaultDenied):
+        await vault.read(PATH)
+    answers[0] = vault_mount.control.secret_id
+    assert await vault.read(PATH) is None
+    vault.close()
+
+
+async def test_a_secret_id_that_cannot_be_read_is_an_error_of_vault(vault_mount, tmp_path):
+    vault = client(vault_mount, secret_id=(tmp_path / "absent").read_text)
+    with pytest.raises(VaultDenied):
+        await vault.read(PATH)
     vault.close()
 
 

@@ -66,6 +66,7 @@ REFUSED = [
     ("127.0.1", "ip_address"),
     ("0x7f.1", "ip_address"),
     ("0X7F.1", "ip_address"),
+    ("0X7F.0X1:443", "ip_address"),
     ("0x7f000001", "ip_address"),
     ("1.0x", "ip_address"),
     ("0177.0.0.1", "ip_address"),

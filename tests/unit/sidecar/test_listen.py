@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import stat
 from datetime import UTC, datetime, timedelta
@@ -45,8 +46,12 @@ def test_an_address_is_read_and_written_alike(text, address):
         "host:",
         "host:x",
         "host:-1",
-    ]
-    + ["host:65536", "::1:9000", "[host]:1", "host:٣"],
+        "host:65536",
+        "::1:9000",
+        "[host:1",
+        "host]:1",
+        "host:٣",
+    ],
 )
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(ListenError) as refusal:
@@ -105,6 +110,18 @@ async def test_a_socket_that_nobody_listens_on_is_replaced(state_dir):
     assert await reachable(f"unix:{path}")
     await server.stop(None)
     endpoint.close()
+
+
+async def test_a_socket_that_a_killed_process_did_not_publish_is_replaced(state_dir):
+    """In a container the next process has the same id, and so the same name before publishing."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(state_dir / f".check.sock.{os.getpid()}"))
+    endpoint = Endpoint(UnixAddress(state_dir / "check.sock"), None)
+    server = await serve(endpoint)
+    assert await reachable(f"unix:{state_dir}/check.sock")
+    await server.stop(None)
+    endpoint.close()
+    assert list(state_dir.iterdir()) == []
 
 
 async def test_a_socket_that_somebody_listens_on_is_left_alone(state_dir):

@@ -26,7 +26,7 @@ async def test_the_certificate_of_a_deleted_domain_is_revoked_and_its_key_destro
     assert await scene.replica.revoke() == Done()
     assert await scene.status_at_ca(certificate.serial) == "Revoked"
     assert await scene.replica.vault.versions(certificate_path(domain_id)) == ()
-    assert await scene.replica.vault.latest(certificate_path(domain_id)) == 0
+    assert await scene.replica.vault.read_with_cas(certificate_path(domain_id)) == (None, 0)
     assert (await scene.row("certificates", domain_id))["revoked_at"] is not None
     (audited,) = await scene.replica.pool.fetch("SELECT detail FROM audit WHERE action = 'ssl_revoke'")
     assert json.loads(audited["detail"]) == {"serial": certificate.serial, "reason": 5}
@@ -43,7 +43,7 @@ async def test_it_can_be_repeated_from_any_point(scene):
     assert await scene.replica.revoke() == Done()
     assert await scene.status_at_ca(certificate.serial) == "Revoked"
     assert await scene.count("audit", "action = 'ssl_revoke'") == 1
-    assert await scene.replica.vault.latest(certificate_path(domain_id)) == 0
+    assert await scene.replica.vault.read_with_cas(certificate_path(domain_id)) == (None, 0)
 
 
 async def test_a_certificate_that_is_revoked_at_the_ca_already_is_no_trouble(scene):
@@ -97,7 +97,7 @@ async def test_a_domain_that_never_had_a_certificate_loses_its_pending_key_and_i
     await scene.time_passes()
     assert await scene.replica.revoke() == Done()
     assert await scene.count("challenges") == 0
-    assert await scene.replica.vault.latest(pending_key_path(domain_id)) == 0
+    assert await scene.replica.vault.read_with_cas(pending_key_path(domain_id)) == (None, 0)
     assert await scene.count("acme_orders", "state = 'open'") == 0
 
 

@@ -42,7 +42,7 @@ async def furnish(edge: Edge) -> World:
     await edge.add_domain(acme, "*.wild.test")
     await edge.add_domain(zeta, "other.test")
     await edge.add_domain(zeta, "own.wild.test")
-    await edge.add_domain(zeta, "soon.test", status="verified")
+    await edge.add_pending_domain(zeta, "soon.test")
     await edge.add_challenge(shop, TOKEN, KEY_AUTHORIZATION)
     return World(edge, str(acme), str(zeta))
 

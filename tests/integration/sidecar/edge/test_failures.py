@@ -9,10 +9,12 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+import pytest
 import yaml
 from scenes import edge as edges
 from scenes.edge import PLATFORM
 
+from embedded.browser import HandshakeRefused
 from embedded.ports import LOOPBACK
 
 SLUG = "acme"
@@ -37,6 +39,33 @@ async def test_without_the_sidecar_no_request_passes(edge, eventually):
 
         await edge.start_sidecar()
         assert (await edge.browser.get(HOST, edge.https_port)).status == 200
+
+
+async def test_a_deleted_domain_is_refused_on_a_connection_that_is_still_open(edge, eventually):
+    await edge.add_default_certificate()
+    domain = await edge.add_domain(await edge.add_tenant(SLUG), "shop.test")
+    async with edges.serve(edge):
+        context = ssl.create_default_context(cadata=edge.pki.root_pem)
+        reader, writer = await asyncio.open_connection(
+            LOOPBACK, edge.https_port, ssl=context, server_hostname="shop.test"
+        )
+
+        async def status() -> int:
+            writer.write(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+            top = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            await reader.readexactly(int(top.partition("content-length: ")[2].split()[0]))
+            return int(top.split()[1])
+
+        assert await status() == 200
+        await edge.delete_domain(domain)
+
+        async def refused() -> bool:
+            return await status() == 404
+
+        await eventually(refused, timeout=2)
+        with pytest.raises(HandshakeRefused):
+            await edge.browser.get("shop.test", edge.https_port)
+        writer.transport.abort()
 
 
 def without_checks(text: str) -> str:

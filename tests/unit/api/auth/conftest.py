@@ -41,8 +41,8 @@ class Signer:
     private: Any
 
     def jwk(self, **members: Any) -> dict[str, Any]:
-        to_jwk = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}[self.algorithm].to_jwk
-        public = to_jwk(self.private.public_key(), as_dict=True)
+        kinds: dict[str, Any] = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
+        public: dict[str, Any] = kinds[self.algorithm].to_jwk(self.private.public_key(), as_dict=True)
         public.pop("key_ops", None)
         return public | ({} if self.kid is None else {"kid": self.kid}) | members
 

@@ -142,6 +142,11 @@ async def test_a_payload_that_is_no_json_object_is_malformed(gate: Any, signers:
         assert await code_of(gate, signer.signed({"alg": "EdDSA", "kid": signer.kid}, payload)) == "token_malformed"
 
 
+async def test_a_token_of_more_than_eight_kilobytes_is_refused_unread(gate: Any, signers: Any) -> None:
+    assert (await gate.authenticate(f"Bearer {signers['ES256'].token({'x': 'x' * 5000})}")).subject == "user-1"
+    assert await code_of(gate, signers["ES256"].token({"x": "x" * 6000})) == "token_malformed"
+
+
 # --- algorithms
 
 
@@ -262,6 +267,14 @@ async def test_a_new_key_of_the_issuer_is_fetched_when_a_token_needs_it(
         issuer.publish(rotated)
         assert (await gate.authenticate(f"Bearer {rotated.token()}")).subject == "user-1"
         assert issuer.requests == 3
+
+        # Without any key ids a bad signature is the only sign of a rotation.
+        clock.now += 11
+        rotated_again = make_signer("EdDSA", None)
+        issuer.publish(rotated_again)
+        assert (await gate.authenticate(f"Bearer {rotated_again.token()}")).subject == "user-1"
+        assert await code_of(gate, rotated.token()) == "token_bad_signature"
+        assert issuer.requests == 4
     finally:
         await source.close()
 

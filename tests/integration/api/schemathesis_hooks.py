@@ -1,0 +1,19 @@
+"""Loaded by schemathesis itself (see test_openapi.py): values of our formats, so that valid requests are accepted."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+import schemathesis
+from hypothesis import strategies as st
+
+from api.pagination import encode_cursor
+from api.service import Position
+
+labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True).filter(lambda label: label[2:4] != "--")
+names = st.lists(labels, min_size=1, max_size=3).map(lambda found: ".".join([*found, "example.com"]))
+spellings = st.sampled_from([str, str.upper, str.title, lambda name: name + "."])
+positions = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids())
+
+schemathesis.openapi.format("idn-hostname", st.builds(lambda spell, name: spell(name), spellings, names))
+schemathesis.openapi.format("cursor", positions.map(encode_cursor))

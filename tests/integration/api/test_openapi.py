@@ -1,0 +1,68 @@
+"""The OpenAPI document is true: schemathesis holds the running API against it, as two tenants."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from embedded.database import Database
+
+ROOT = Path(__file__).parents[3]
+HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
+TENANTS = ("alice", "mallory")
+EXAMPLES = 15
+
+CONFIGURATION = f"""
+hooks = "{HOOKS}"
+
+[generation]
+max-examples = {EXAMPLES}
+database = "none"
+
+[cache]
+enabled = false
+
+[auth.wfc]
+path = "tenants.json"
+peers = {json.dumps(TENANTS)}
+
+[checks.positive_data_acceptance]
+# 422: hostnames have rules that a schema cannot tell, such as the Public Suffix List.
+expected-statuses = ["2xx", "404", "409", "422", "429"]
+
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "4xx"]
+"""
+
+
+async def test_the_api_does_what_its_document_says(
+    database: Database, serve: Callable[..., Any], issuer: Any, state_dir: Path
+) -> None:
+    (state_dir / "schemathesis.toml").write_text(CONFIGURATION)
+    tenants = [
+        {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {issuer.token(uuid4())}"}]}
+        for name in TENANTS
+    ]
+    (state_dir / "tenants.json").write_text(json.dumps({"auth": tenants}))
+    async with serve(database.api_dsn, max_domains=1_000_000) as url:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "--no-color"),
+            *("run", f"{url}/openapi.json", "--origin", url),
+            *("--checks", "all", "--phases", "examples,coverage,fuzzing,stateful", "--seed", "1"),
+            *("--continue-on-failure", "--request-timeout", "10"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=state_dir,
+            env={**os.environ, "COLUMNS": "160", "PYTHONPATH": str(ROOT)},
+        )
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    assert "6 selected / 6 total" in output.decode()
+    assert "object_level_authorization" not in output.decode()  # it says so when a check does not run

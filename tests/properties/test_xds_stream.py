@@ -1,0 +1,225 @@
+"""Random histories of a stream with the real directory, resolver and caches, and a Vault that is away.
+
+Names are the platform's subdomains, whose certificate is in memory, domains whose certificates were loaded before
+Vault went away, cold ones, and names that nobody has; all in several spellings. The client takes what is written only
+when the history lets it, so writes, changes and requests come in every order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from uuid import uuid4
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenes.secrets import PLATFORM, Authority
+
+from core.hostname import normalize_sni
+from embedded.ports import free_port
+from sidecar.certs.platform import PlatformCertificate
+from sidecar.certs.secrets import SECRET_TYPE, Kept, LoadedCertificate, SecretCache
+from sidecar.certs.vault import Vault
+from sidecar.directory.budget import Budget
+from sidecar.directory.directory import Directory
+from sidecar.directory.entry import Entry, PlatformDomain
+from sidecar.directory.postgres import Postgres
+from sidecar.directory.source import Source
+from sidecar.wire import discovery_pb2 as wire
+from sidecar.xds.counters import Counters
+from sidecar.xds.service import SecretService
+from sidecar.xds.spellings import LIMIT
+from sidecar.xds.stream import SecretStream
+from sidecar.xds.subscription import DeltaSubscription
+
+AUTHORITY = Authority()
+PLATFORM_CERTIFICATES = [LoadedCertificate.create(AUTHORITY.issue(f"*.{PLATFORM}"), number) for number in range(3)]
+SLUGS = [f"{letter}.{PLATFORM}" for letter in "ab"]
+OWN = "own.brand.test"
+OWN_CERTIFICATES = [LoadedCertificate.create(AUTHORITY.issue(OWN), number) for number in range(2)]
+COLD = "cold.brand.test"
+SPELLED = ["Own.brand.test", "oWn.brand.test", "owN.brand.test", "OWn.brand.test", "OWN.brand.test"]
+NAMES = [*SLUGS, OWN, COLD, *SPELLED, "default", "127.0.0.1", "nobody.test"]
+
+names = st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True)
+steps = st.one_of(
+    st.tuples(st.just("subscribe"), names),
+    st.tuples(st.just("unsubscribe"), names),
+    st.tuples(st.just("platform"), st.sampled_from(PLATFORM_CERTIFICATES)),
+    st.tuples(st.just("own"), st.sampled_from(OWN_CERTIFICATES)),
+    st.tuples(st.just("take"), st.sampled_from([*SLUGS, OWN, COLD])),
+    st.tuples(st.just("give"), st.sampled_from([*SLUGS, COLD])),
+    st.tuples(st.just("client"), st.sampled_from(["reads one", "reads all", "reconnects"])),
+    st.tuples(st.just("time"), st.integers(1, 20)),
+)
+
+
+class World:
+    """The service as the sidecar makes it, with one client at its stream."""
+
+    def __init__(self, vault: Vault) -> None:
+        domain = PlatformDomain(PLATFORM)
+        self.directory = Directory(domain, 100)
+        self.directory.replace({})
+        self.directory.fresh_for(3600)
+        self.secrets = SecretCache(vault)
+        self.platform = PlatformCertificate(vault, PLATFORM)
+        self.platform.current = PLATFORM_CERTIFICATES[0]
+        postgres = Postgres(f"postgresql://nobody@127.0.0.1:{free_port()}/none", domain)
+        source = Source(self.directory, postgres, Budget(100))
+        self.service = SecretService(self.directory, source, self.secrets, self.platform)
+        self.domain_ids = {OWN: str(uuid4()), COLD: str(uuid4())}
+        self.interest: set[str] = set()
+        self.has: dict[str, str] = {}
+        self.connect()
+
+    def connect(self) -> None:
+        self.allowed = asyncio.Semaphore(0)
+        self.told: dict[str, str] = dict(self.has)
+        self.credit: Counter[str] = Counter()
+        self.subscription = DeltaSubscription(SECRET_TYPE)
+        self.stream = SecretStream(
+            self.subscription, self.service._resolver, self.service._index, Counters(), self.write
+        )
+        self.writer = asyncio.create_task(self.stream.run())
+        self.service._streams[self.stream] = self.writer
+        if self.interest:
+            self.ask(self.interest, initial_resource_versions=self.has)
+
+    async def disconnect(self) -> None:
+        del self.service._streams[self.stream]
+        self.writer.cancel()
+        await asyncio.gather(self.writer, return_exceptions=True)
+        self.stream.close()
+
+    async def write(self, data: bytes) -> None:
+        await self.allowed.acquire()
+        response = wire.DeltaDiscoveryResponse.FromString(data)
+        said = {item.name: item.version for item in response.resources}
+        assert len(said) <= 1
+        said.update(dict.fromkeys(response.removed_resources, ""))
+        for name, version in said.items():
+            if self.told.get(name) == version:
+                self.credit[name] -= 1
+                assert self.credit[name] >= 0, f"{name} was said twice without a change or an ask"
+            self.told[name] = version
+            if not version:
+                self.has.pop(name, None)
+            elif name in self.interest:
+                self.has[name] = version
+        self.request(response_nonce=response.nonce)
+
+    def request(self, **fields: object) -> None:
+        data = wire.DeltaDiscoveryRequest(**fields).SerializeToString()
+        self.stream.receive(self.subscription.receive(wire.DeltaDiscoveryRequest.FromString(data)))
+
+    def ask(self, wanted: set[str] | list[str], **fields: object) -> None:
+        self.interest |= set(wanted)
+        self.credit.update(wanted)
+        self.request(resource_names_subscribe=sorted(wanted), **fields)
+
+    def put(self, hostname: str, entry: Entry | None) -> None:
+        self.directory.apply({hostname: entry})
+        self.service.on_change(frozenset({hostname}))
+
+    def own(self, certificate: LoadedCertificate) -> None:
+        """The domain has this certificate now, and it is in memory."""
+        entry = self.entry(OWN, certificate)
+        self.secrets._kept[OWN] = Kept((OWN, entry.fingerprint, entry.vault_version), certificate)
+        self.put(OWN, entry)
+
+    def entry(self, hostname: str, certificate: LoadedCertificate) -> Entry:
+        version = int(certificate.version.rpartition(".")[2])
+        fingerprint = certificate.facts.fingerprint
+        return Entry(hostname, "t", self.domain_ids[hostname], True, fingerprint, version, None, False)
+
+    def give(self, hostname: str) -> None:
+        if hostname == COLD:
+            self.put(COLD, self.entry(COLD, OWN_CERTIFICATES[0]))
+        else:
+            self.put(hostname, Entry(hostname, "t", "", True, None, None, None, True))
+
+    async def step(self, verb: str, what: object) -> None:
+        match verb, what:
+            case "subscribe", list(wanted):
+                self.ask(wanted)
+            case "unsubscribe", list(unwanted):
+                self.interest -= set(unwanted)
+                for name in unwanted:
+                    self.has.pop(name, None)
+                self.request(resource_names_unsubscribe=unwanted)
+            case "platform", LoadedCertificate() as certificate:
+                self.platform.current = certificate
+                self.service.on_platform_change()
+            case "own", LoadedCertificate() as certificate:
+                self.own(certificate)
+            case "take", str(hostname):
+                self.put(hostname, None)
+            case "give", str(hostname):
+                self.give(hostname)
+            case "client", "reads one":
+                self.allowed.release()
+            case "client", "reads all":
+                await self.settle()
+            case "client", "reconnects":
+                await self.disconnect()
+                self.connect()
+            case "time", int(turns):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+
+    async def settle(self) -> None:
+        """The client reads until nothing waits any more; a Vault that is away has said so by then."""
+        for _ in range(1000):
+            self.allowed.release()
+        while self.stream._asked or self.stream._changed or self.stream._loading or self.stream._wake.is_set():
+            assert not self.writer.done(), self.writer.result()
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self.allowed = asyncio.Semaphore(0)
+
+    def wanted_of(self, name: str) -> str | None:
+        """The version that a client should have, by the rules of sidecar.xds.resolver."""
+        current = self.platform.current
+        assert current is not None
+        if name == "default":
+            return current.version
+        host = normalize_sni(name)
+        entry = self.directory.find(host) if host is not None else None
+        if not isinstance(entry, Entry) or host == COLD:
+            return None
+        kept = self.secrets.get(entry)
+        return current.version if entry.platform else kept.version if kept is not None else None
+
+
+@settings(max_examples=150)
+@given(st.lists(steps, max_size=40))
+def test_whatever_happened_the_client_ends_up_with_what_there_is(history: list[tuple[str, object]]) -> None:
+    async def play() -> None:
+        async with Vault(f"http://127.0.0.1:{free_port()}", mount="kv", role_id="r", secret_id=lambda: "s") as vault:
+            world = World(vault)
+            for slug in SLUGS:
+                world.give(slug)
+            world.own(OWN_CERTIFICATES[0])
+            try:
+                for verb, what in history:
+                    await world.step(verb, what)
+                    assert not world.writer.done(), world.writer.result()
+                await world.settle()
+                assert set(world.subscription.names) == world.interest
+                assert world.stream._counters.subscriptions == len(world.interest)
+                spelled = [name for name in world.interest if name in SPELLED]
+                for name in world.interest - set(spelled):
+                    assert world.has.get(name) == world.wanted_of(name), name
+                have = [world.has[name] for name in spelled if name in world.has]
+                version = world.wanted_of(OWN)
+                assert set(have) <= {version}
+                assert len(have) == (min(len(spelled), LIMIT) if version else 0) or len(spelled) > LIMIT
+                assert len(have) <= LIMIT
+            finally:
+                await world.disconnect()
+                await world.secrets.close()
+            assert len(world.service._index) == 0
+
+    asyncio.run(play())

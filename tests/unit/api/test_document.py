@@ -1,0 +1,91 @@
+"""The OpenAPI document in itself. Whether the API does what it says: tests/integration/api/test_openapi.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from api.catalogue import CATALOGUE
+from api.openapi import document
+from api.operations import OPERATIONS
+from api.schemas import SCHEMAS
+from api.service import SERVABLE_SSL_STATUSES, SSL_STATUSES, STATUSES
+from control.domains import states
+
+DOCUMENT = document()
+
+
+def walk(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from walk(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from walk(value)
+
+
+def resolve(reference: str) -> Any:
+    node: Any = DOCUMENT
+    for part in reference.removeprefix("#/").split("/"):
+        node = node[part]
+    return node
+
+
+def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for({**schema, "components": DOCUMENT["components"]}, validate_formats=True)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    references = {node["$ref"] for node in walk(DOCUMENT) if "$ref" in node}
+    assert len(references) > 10
+    for reference in references:
+        assert resolve(reference)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_a_schemas_examples_are_of_the_schema(name: str) -> None:
+    for example in SCHEMAS[name].get("examples", []):
+        validator({"$ref": f"#/components/schemas/{name}"}).validate(example)
+
+
+def test_a_problems_examples_are_of_its_schema() -> None:
+    count = 0
+    for node in walk(DOCUMENT["paths"]):
+        for example in node.get("examples", {}).values():
+            validator(node["schema"]).validate(example["value"])
+            count += 1
+    assert count > 100
+
+
+def test_an_operation_has_one_name_and_known_problems() -> None:
+    assert len({operation.name for operation in OPERATIONS}) == len(OPERATIONS)
+    for operation in OPERATIONS:
+        assert len(set(operation.problems)) == len(operation.problems)
+        assert set(operation.problems) <= set(CATALOGUE)
+
+
+def test_the_statuses_are_those_of_the_state_machines() -> None:
+    def known(table: Any) -> set[str]:
+        return {state for state, _ in table} | {step.to for step in table.values()}
+
+    assert set(STATUSES) == known(states.DOMAIN)
+    assert set(SSL_STATUSES) == known(states.SSL)
+    assert SERVABLE_SSL_STATUSES == states.SERVABLE_SSL
+
+
+def test_every_code_that_the_api_raises_is_documented() -> None:
+    """Of what is written as Problem("code" …) in the modules that serve operations."""
+    documented = {code for operation in OPERATIONS for code in operation.problems}
+    sources = [Path("api") / f"{name}.py" for name in ("auth", "body", "domains", "idempotency", "query")]
+    root = Path(__file__).parents[3]
+    raised = {
+        code for source in sources for code in re.findall(r'Problem\(\s*"([a-z_]+)"', (root / source).read_text())
+    }
+    assert len(raised) > 15
+    assert raised <= documented
