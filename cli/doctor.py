@@ -22,7 +22,7 @@ from control.vault import Vault, VaultError
 from core.vault import DEFAULT_CERTIFICATE, certificate_path
 
 NOBODY = UUID(int=0)
-OLDEST_POSTGRESQL = 150000
+OLDEST_POSTGRESQL = 160000
 PATIENCE = 5.0  # seconds for a resolver
 
 
@@ -64,7 +64,7 @@ async def database(settings: ControlSettings) -> Finding:
     try:
         version = int(await connection.fetchval("SHOW server_version_num"))
         if version < OLDEST_POSTGRESQL:
-            return Finding(what, f"version {version // 10000}", "use PostgreSQL 15 or newer")
+            return Finding(what, f"version {version // 10000}", "use PostgreSQL 16 or newer")
         user, above = await connection.fetchrow(
             "SELECT current_user, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
         )

@@ -161,7 +161,9 @@ async def start(
         acme = {"NAMEPLATE_ACME_DIRECTORY_URL": pki.directory_url}
         if ca == "pebble":
             debian.ensure("pebble")
-            pebble = await servers.enter_async_context(Pebble.start(home, dns_server=dns.address, http_port=http_port))
+            pebble = await servers.enter_async_context(
+                Pebble.start(home, dns_server=dns.address, http_port=http_port, sleep_time=1)
+            )
             trust = f"{trust.strip()}\n{pebble.root_pem}"
             acme = {
                 "NAMEPLATE_ACME_DIRECTORY_URL": pebble.directory_url,

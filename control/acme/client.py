@@ -18,7 +18,7 @@ from josepy.jwk import JWKEC
 
 from control.acme.network import CHAIN, Answer, Network
 from control.acme.order import Authorization, Challenge, NotAcme, Order
-from control.acme.problems import AcmeUnavailable
+from control.acme.problems import BLANK, AcmeRefused, AcmeUnavailable
 
 DEADLINE = 60.0  # seconds for a request with all its retries
 MAX_CHAIN = 256 * 1024  # bytes; a chain of four P-384 certificates is below 8 KiB
@@ -65,7 +65,12 @@ class Client:
         seen: set[str] = set()
         while page is not None and page not in seen:
             seen.add(page)
-            urls, page = await self._call(partial(self._orders_page, page))
+            try:
+                urls, page = await self._call(partial(self._orders_page, page))
+            except AcmeRefused as refused:
+                if refused.problem.type != BLANK:
+                    raise
+                return  # OpenBao names a list that it does not serve, and says so without a problem document
             yield urls
 
     async def authorization(self, url: str) -> Authorization:
@@ -101,11 +106,18 @@ class Client:
         return await self._call(call)
 
     async def revoke(self, leaf: x509.Certificate, reason: int) -> None:
-        """Signed with the account's key. `reason`: RFC 5280 section 5.3.1."""
+        """Signed with the account's key. `reason`: RFC 5280 section 5.3.1; left out for a CA that does not take it."""
 
         def call() -> None:
-            revocation = messages.Revocation(certificate=leaf, reason=reason)
-            self._post(self._network.url("revokeCert"), revocation.to_json())
+            url = self._network.url("revokeCert")
+            request: dict[str, Any] = messages.Revocation(certificate=leaf, reason=reason).to_json()
+            try:
+                self._post(url, request)
+            except AcmeRefused as refused:
+                if refused.problem.name != "badRevocationReason":
+                    raise
+                del request["reason"]
+                self._post(url, request)
 
         await self._call(call)
 

@@ -190,7 +190,7 @@ class Ledger:
                 )
 
     async def leave_to_revoke(self, domain_id: UUID) -> None:
-        """The domain was deleted. If its revocation is over already, this worker may have stored something after it."""
+        """If the domain was deleted and its revocation is over already, let it look again: something came after it."""
         await self._pool.execute(
             """INSERT INTO jobs (domain_id, kind)
                SELECT id, 'revoke' FROM custom_domains WHERE id = $1 AND deleted_at IS NOT NULL

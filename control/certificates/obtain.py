@@ -26,6 +26,7 @@ first looks at what PostgreSQL, Vault and the CA have already:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,7 +45,7 @@ from control.certificates.ledger import Ledger, OpenOrder, PublishedChallenge
 from control.certificates.patience import OutOfPatience
 from control.certificates.propagation import Propagation
 from control.domains.transition import DomainGone
-from control.jobs import Again, Done, Job, Outcome
+from control.jobs import Again, Done, Job, LeaseLost, Outcome
 from control.vault import Vault, VaultError
 from core.certificate import Certificate, CertificateError
 from core.domain import Domain, Finding
@@ -83,12 +84,12 @@ log = structlog.get_logger(__name__)
 class Limits:
     """`failures`: of a domain, before it is paused (DOMAINS_MAX_SSL_RETRIES).
 
-    `ca`: how long one run waits for the CA to validate, and again to issue. `certificate_seen`: how long for the
-    sidecars; one that has not read the change by then is in trouble of its own, and the others serve.
+    `ca`: how long one run waits for the CA to validate, and again to issue; then it makes room for other domains.
+    `certificate_seen`: how long for the sidecars; one that is not there by then is in trouble of its own.
     """
 
     failures: int = 10
-    ca: timedelta = timedelta(seconds=90)
+    ca: timedelta = timedelta(seconds=30)
     certificate_seen: timedelta = timedelta(seconds=15)
 
 
@@ -141,7 +142,6 @@ class Obtainer:
                 return Again(backoff.delay(backoff.VAULT_TROUBLE, job.attempts))
         except DomainGone:
             log.info("domain_gone")
-            await self._ledger.leave_to_revoke(job.domain_id)
             return Done()
 
     async def _run(self, job: Job) -> Outcome:
@@ -253,7 +253,17 @@ class Obtainer:
         stored, cas = await self._vault.read_with_cas(path)
         if stored is not None and stored.data.get("fingerprint") == certificate.fingerprint:
             return stored.version
-        return await self._vault.write(path, certificate.to_vault(), cas=cas)
+        # A worker that lost its lease is cancelled, but what its thread has sent arrives all the same.
+        return await asyncio.shield(self._written(job, certificate, cas))
+
+    async def _written(self, job: Job, certificate: Certificate, cas: int) -> int:
+        version = await self._vault.write(certificate_path(job.domain_id), certificate.to_vault(), cas=cas)
+        try:
+            await self._ledger.domain(job)
+        except (DomainGone, LeaseLost):
+            await self._ledger.leave_to_revoke(job.domain_id)
+            raise
+        return version
 
     async def _seen(self, xid: int | None, bound: timedelta) -> None:
         if self._propagation is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import random
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -46,6 +47,7 @@ DEADLINE = 6.0  # seconds for a transaction
 LOCK_TIMEOUT = "3s"
 STATEMENT_TIMEOUT = "5s"
 ATTEMPTS = 3  # of a transaction that PostgreSQL rolls back as a deadlock's victim
+RETRY_PAUSE = 0.05  # seconds, with jitter: whoever won must have the locks before we come again
 TOKEN_BYTES = 16  # 128 bits: not to be guessed
 VERIFY_PAUSE = 5.0  # seconds between two looks that one domain's tenant may ask for
 
@@ -204,6 +206,7 @@ class TenantDomains:
                 log.warning("transaction_rolled_back", error=type(error).__name__, attempt=attempt)
                 if attempt == ATTEMPTS:
                     raise Unavailable from error
+                await asyncio.sleep(RETRY_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
             except OUTAGES as error:
                 log.warning("database_unavailable", error=type(error).__name__)
                 raise Unavailable from error

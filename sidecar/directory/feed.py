@@ -92,6 +92,11 @@ class Feed:
     def subscribe(self, on_change: OnChange) -> None:
         self._on_change.append(on_change)
 
+    async def announce(self, hostnames: Iterable[str]) -> None:
+        """Tell everybody, in slices."""
+        async for names in in_slices(hostnames):
+            self._announce(names)
+
     async def run(self) -> None:
         """Until cancelled."""
         delay = BACKOFF_FIRST
@@ -131,6 +136,8 @@ class Feed:
             if news or self._clock() - told_at >= SIGHTING_INTERVAL - READ_SPACING:
                 await self._tell(reader)
                 told_at = self._clock()
+            if self._directory.overflowing:
+                self._hint.set()
             await asyncio.sleep(READ_SPACING)
             try:
                 async with asyncio.timeout(READ_INTERVAL):
@@ -204,7 +211,7 @@ class Feed:
             with no_cycles_made():
                 async with aclosing(reader.all_entries()) as slices:
                     entries, differing = await read_anew(self._directory, slices)
-        nameless = self._directory.loaded and not (self._directory.complete and isinstance(entries, dict))
+        nameless = self._directory.loaded and not self._directory.complete
         self._directory.replace(entries)
         self._challenges.replace(challenges)
         self._challenges_loaded = True
@@ -218,8 +225,7 @@ class Feed:
             differing=len(differing),
             seconds=round(self._clock() - started, 3),
         )
-        async for hostnames in in_slices(differing):
-            self._announce(hostnames)
+        await self.announce(differing)
         if nameless:
             self._announce((ANY_NAME,))
 

@@ -20,6 +20,8 @@ POOL_SIZE = 4
 # The other direction needs no keepalive: the feed asks the server something every few seconds, with a deadline.
 SERVER_SETTINGS = {
     "application_name": "nameplate-sidecar",
+    # A plan made for any position would read all changes that are kept to find the few new ones.
+    "plan_cache_mode": "force_custom_plan",
     "tcp_keepalives_idle": "30",
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "3",

@@ -52,6 +52,7 @@ class Saver:
             entries.update(rows)
         directory.replace(entries)
         self._feed.resume_from = found.position
+        await self._feed.announce(directory.held())
         log.info("snapshot_loaded", names=len(directory), complete=directory.complete, position=self._feed.position)
         return True
 

@@ -144,8 +144,6 @@ class SecretStream:
 
     def _settle(self, name: str) -> Served | Outcome | None:
         """What must be written about the name now; None: nothing (yet)."""
-        if name not in self._subscription or name in self._loading:
-            return None
         if not self._spellings.allows(name):
             return self._unless_said(Outcome.INVALID, name)
         held = self._subscription.held(name)
@@ -158,8 +156,8 @@ class SecretStream:
                 return self._fail(name, answer)
         self._end_retries(name)
         match answer:
-            case Served(version):
-                return answer if self._subscription.due(name, version) else None
+            case Served():
+                return answer
             case Removed(outcome):
                 return self._unless_said(outcome, name)
         return None
@@ -239,7 +237,9 @@ class SecretStream:
         # Since it was settled, while others were written: dropped, or as many spellings of it were served.
         if name not in self._subscription:
             return
-        pass
+        if not self._spellings.allows(name):
+            self._asked[name] = None
+            return
         self._spellings.served(name)
         if self._subscription.owed(name):
             self._counters.served += 1

@@ -45,7 +45,7 @@ async def counters(play: Play) -> tuple[int, int]:
 
     The sidecar goes on reading its feed on a timer: statements on the changes and the probe are not counted.
     """
-    connection = await asyncpg.connect(play.stack.dsn())
+    connection = await asyncpg.connect(play.stack.postgres.dsn())  # where the extension is
     try:
         statements = await connection.fetchval(
             """SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s JOIN pg_roles r ON r.oid = s.userid

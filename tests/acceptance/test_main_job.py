@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import time
 from uuid import uuid4
 
+import asyncpg
+import httpx
 import pytest
 from scenes.play import Play, tenants_seen
 
+from embedded.process import ServerFailed
 from embedded.stack import PLATFORM
 
 
@@ -47,8 +52,6 @@ async def test_two_tenants_on_one_envoy_are_told_apart(play: Play) -> None:
 async def test_the_states_are_those_of_the_specification_in_order(play: Play) -> None:
     owner = play.customer()
     body = await play.active(owner, f"shop.{play.zone}")
-    import asyncpg
-
     connection = await asyncpg.connect(play.stack.dsn())
     try:
         rows = await connection.fetch(
@@ -146,8 +149,6 @@ async def test_a_deleted_domain_s_key_is_destroyed_and_its_certificate_revoked(p
     await owner.delete(body["id"])
 
     async def gone() -> bool:
-        from embedded.process import ServerFailed
-
         try:
             await play.stack.openbao.request("GET", f"secret/data/nameplate/certs/{body['id']}")
         except ServerFailed as error:
@@ -157,10 +158,6 @@ async def test_a_deleted_domain_s_key_is_destroyed_and_its_certificate_revoked(p
     await play.eventually(gone, timeout=20)
     pebble = play.stack.pebble
     assert pebble is not None
-    import ssl
-
-    import httpx
-
     trust = ssl.create_default_context(cafile=str(pebble.ca_bundle))
     async with httpx.AsyncClient(verify=trust, trust_env=False) as client:
         url = f"https://127.0.0.1:{pebble.management_port}/cert-status-by-serial/{body['certificate']['serial']}"
@@ -176,8 +173,6 @@ async def test_a_name_can_be_brought_again_after_its_deletion(play: Play) -> Non
 
 
 async def test_ten_domains_at_once_are_all_served(play: Play) -> None:
-    import asyncio
-
     async def bring(n: int) -> None:
         owner = play.customer()
         await play.active(owner, f"s{n}.{play.zone}")

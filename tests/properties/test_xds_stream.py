@@ -47,6 +47,8 @@ steps = st.one_of(
     st.tuples(st.just("unsubscribe"), names),
     st.tuples(st.just("platform"), st.sampled_from(PLATFORM_CERTIFICATES)),
     st.tuples(st.just("own"), st.sampled_from(OWN_CERTIFICATES)),
+    st.tuples(st.just("own, not fetched"), st.sampled_from(OWN_CERTIFICATES)),
+    st.tuples(st.just("stale"), st.booleans()),
     st.tuples(st.just("take"), st.sampled_from([*SLUGS, OWN, COLD])),
     st.tuples(st.just("give"), st.sampled_from([*SLUGS, COLD])),
     st.tuples(st.just("client"), st.sampled_from(["reads one", "reads all", "reconnects"])),
@@ -71,6 +73,8 @@ class World:
         self.domain_ids = {OWN: str(uuid4()), COLD: str(uuid4())}
         self.interest: set[str] = set()
         self.has: dict[str, str] = {}
+        self.taken: set[str] = set()
+        self.most_spelled = 0
         self.connect()
 
     def connect(self) -> None:
@@ -104,6 +108,9 @@ class World:
                 assert self.credit[name] >= 0, f"{name} was said twice without a change or an ask"
             self.told[name] = version
             if not version:
+                host = name if name == "default" else normalize_sni(name)
+                one_too_many = name in SPELLED and self.most_spelled > LIMIT
+                assert name not in self.has or host in self.taken or one_too_many, f"{name} was taken away"
                 self.has.pop(name, None)
             elif name in self.interest:
                 self.has[name] = version
@@ -115,6 +122,7 @@ class World:
 
     def ask(self, wanted: set[str] | list[str], **fields: object) -> None:
         self.interest |= set(wanted)
+        self.most_spelled = max(self.most_spelled, len(self.interest.intersection(SPELLED)))
         self.credit.update(wanted)
         self.request(resource_names_subscribe=sorted(wanted), **fields)
 
@@ -122,10 +130,11 @@ class World:
         self.directory.apply({hostname: entry})
         self.service.on_change(frozenset({hostname}))
 
-    def own(self, certificate: LoadedCertificate) -> None:
-        """The domain has this certificate now, and it is in memory."""
+    def own(self, certificate: LoadedCertificate, *, fetched: bool) -> None:
+        """The domain has this certificate now; without `fetched` it is in Vault only, which is away."""
         entry = self.entry(OWN, certificate)
-        self.secrets._kept[OWN] = Kept((OWN, entry.fingerprint, entry.vault_version), certificate)
+        if fetched:
+            self.secrets._kept[OWN] = Kept((OWN, entry.fingerprint, entry.vault_version), certificate)
         self.put(OWN, entry)
 
     def entry(self, hostname: str, certificate: LoadedCertificate) -> Entry:
@@ -152,8 +161,13 @@ class World:
                 self.platform.current = certificate
                 self.service.on_platform_change()
             case "own", LoadedCertificate() as certificate:
-                self.own(certificate)
+                self.own(certificate, fetched=True)
+            case "own, not fetched", LoadedCertificate() as certificate:
+                self.own(certificate, fetched=False)
+            case "stale", bool(stale):
+                self.directory.fresh_for(0 if stale else 3600)
             case "take", str(hostname):
+                self.taken.add(hostname)
                 self.put(hostname, None)
             case "give", str(hostname):
                 self.give(hostname)
@@ -179,29 +193,43 @@ class World:
             await asyncio.sleep(0)
         self.allowed = asyncio.Semaphore(0)
 
-    def wanted_of(self, name: str) -> str | None:
-        """The version that a client should have, by the rules of sidecar.xds.resolver."""
+    def allowed_of(self, name: str) -> set[str | None]:
+        """What a client may have in the end (None: nothing), by the rules of sidecar.xds.resolver."""
         current = self.platform.current
         assert current is not None
         if name == "default":
-            return current.version
+            return {current.version}
         host = normalize_sni(name)
-        entry = self.directory.find(host) if host is not None else None
-        if not isinstance(entry, Entry) or host == COLD:
-            return None
+        if host is None:
+            return {None}
+        entry = self.directory.find(host)
+        if not isinstance(entry, Entry):
+            # What it has it keeps while the directory is stale.
+            return {None, self.has.get(name)} if self.directory.stale else {None}
+        if entry.platform:
+            return {current.version}
+        if host == COLD:
+            return {None}
         kept = self.secrets.get(entry)
-        return current.version if entry.platform else kept.version if kept is not None else None
+        if kept is not None:
+            return {kept.version}
+        return {None, self.has.get(name)}  # it cannot be fetched
+
+    def no_trace_of_others(self) -> None:
+        stream = self.stream
+        for traces in (stream._asked, stream._changed, stream._loading, stream._loaded, stream._retries):
+            assert set(traces) <= self.interest
 
 
-@settings(max_examples=150)
-@given(st.lists(steps, max_size=40))
+@settings(max_examples=200)
+@given(st.lists(steps, min_size=15, max_size=60))
 def test_whatever_happened_the_client_ends_up_with_what_there_is(history: list[tuple[str, object]]) -> None:
     async def play() -> None:
         async with Vault(f"http://127.0.0.1:{free_port()}", mount="kv", role_id="r", secret_id=lambda: "s") as vault:
             world = World(vault)
             for slug in SLUGS:
                 world.give(slug)
-            world.own(OWN_CERTIFICATES[0])
+            world.own(OWN_CERTIFICATES[0], fetched=True)
             try:
                 for verb, what in history:
                     await world.step(verb, what)
@@ -209,14 +237,17 @@ def test_whatever_happened_the_client_ends_up_with_what_there_is(history: list[t
                 await world.settle()
                 assert set(world.subscription.names) == world.interest
                 assert world.stream._counters.subscriptions == len(world.interest)
+                world.no_trace_of_others()
                 spelled = [name for name in world.interest if name in SPELLED]
-                for name in world.interest - set(spelled):
-                    assert world.has.get(name) == world.wanted_of(name), name
-                have = [world.has[name] for name in spelled if name in world.has]
-                version = world.wanted_of(OWN)
-                assert set(have) <= {version}
-                assert len(have) == (min(len(spelled), LIMIT) if version else 0) or len(spelled) > LIMIT
+                for name in world.interest:
+                    if name not in SPELLED:
+                        assert world.has.get(name) in world.allowed_of(name), name
+                    elif name in world.has:
+                        assert world.has[name] in world.allowed_of(name), name
+                have = [name for name in spelled if name in world.has]
                 assert len(have) <= LIMIT
+                if None not in world.allowed_of(OWN) and world.most_spelled <= LIMIT:
+                    assert have == spelled
             finally:
                 await world.disconnect()
                 await world.secrets.close()

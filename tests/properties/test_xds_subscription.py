@@ -346,4 +346,4 @@ class StateOfTheWorldConversation(Conversation):
 TestDelta = DeltaConversation.TestCase
 TestDelta.settings = settings(max_examples=300, stateful_step_count=50)
 TestStateOfTheWorld = StateOfTheWorldConversation.TestCase
-TestStateOfTheWorld.settings = settings(max_examples=200, stateful_step_count=50)
+TestStateOfTheWorld.settings = settings(max_examples=300, stateful_step_count=50)

@@ -173,7 +173,7 @@ async def running(
     dsn: str,
     state_dir: Path,
     *,
-    capacity: int = 10_000,
+    capacity: int = 100_000,
     misses_per_second: float = 1000,
     sidecar: str = SIDECAR,
 ) -> AsyncIterator[Running]:

@@ -14,7 +14,7 @@ BEGIN
     END LOOP;
     -- The views and the trigger functions are owned by the workers' role (see 0003), whoever migrates.
     IF NOT pg_has_role(current_user, 'nameplate_control', 'SET') THEN
-        EXECUTE format('GRANT nameplate_control TO %I WITH SET TRUE', current_user);
+        EXECUTE format('GRANT nameplate_control TO %I WITH SET TRUE, INHERIT FALSE', current_user);
     END IF;
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO nameplate_api, nameplate_control, nameplate_sidecar', current_database());
 END

@@ -103,6 +103,11 @@ CREATE VIEW changes_v1 AS SELECT id, xid, kind, key, at FROM changes;
 
 CREATE VIEW feed_v1 AS SELECT id AS feed_id, pruned_xid FROM feed;
 
+REVOKE EXECUTE ON FUNCTION request_job_v1(UUID, TEXT) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION request_job_v1(UUID, TEXT) TO nameplate_api;
+GRANT SELECT ON domains_v1, tenants_v1, challenges_v1, changes_v1, feed_v1 TO nameplate_sidecar;
+
+-- Last, because afterwards the migrating role has no right to them: it does not inherit the workers'.
 GRANT CREATE ON SCHEMA public TO nameplate_control;
 ALTER FUNCTION record_domain_change() OWNER TO nameplate_control;
 ALTER FUNCTION record_tenant_change() OWNER TO nameplate_control;
@@ -114,4 +119,3 @@ ALTER VIEW challenges_v1 OWNER TO nameplate_control;
 ALTER VIEW changes_v1 OWNER TO nameplate_control;
 ALTER VIEW feed_v1 OWNER TO nameplate_control;
 REVOKE CREATE ON SCHEMA public FROM nameplate_control;
-REVOKE EXECUTE ON FUNCTION request_job_v1(UUID, TEXT) FROM PUBLIC;

@@ -15,9 +15,6 @@ GRANT UPDATE (status, ssl_status, failure_count, verify_deadline, dns_finding, s
 GRANT INSERT (tenant_id, domain_id, hostname, actor, action, detail) ON audit TO nameplate_api;
 GRANT INSERT (tenant_id, domain_id, event, payload) ON outbox TO nameplate_api;
 GRANT INSERT, UPDATE (response) ON idempotency_keys TO nameplate_api;
-GRANT EXECUTE ON FUNCTION request_job_v1(UUID, TEXT) TO nameplate_api;
-
-GRANT SELECT ON domains_v1, tenants_v1, challenges_v1, changes_v1, feed_v1 TO nameplate_sidecar;
 
 DO $$
 DECLARE

@@ -259,13 +259,13 @@ async def test_a_client_that_goes_away_while_sending_leaves_no_error(
     _, writer = await asyncio.open_connection(host, int(port))
     token = tenant.client.headers["authorization"]
     writer.write(
-        f"POST /api/v1/domains HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n"
+        f"POST /api/v1/domains HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\nX-Request-Id: gone-1\r\n"
         "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{".encode()
     )
     await writer.drain()
     writer.transport.abort()
-    await eventually(lambda: logged)
-    assert [(entry["event"], entry["status"]) for entry in logged] == [("request", 400)]
+    entries = await eventually(lambda: [entry for entry in logged if entry["request_id"] == "gone-1"])
+    assert [(entry["event"], entry["status"]) for entry in entries] == [("request", 400)]
 
 
 async def test_query_parameters_are_refused(tenant: Tenant) -> None:

@@ -208,3 +208,11 @@ async def test_a_sidecar_writes_nothing(
         await sidecar.execute("SELECT request_job_v1($1, 'revoke')", domain.id)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await sidecar.execute("CREATE TABLE mine ()")
+
+
+async def test_row_security_binds_the_owner_of_the_tables_too(
+    database: Database, two_tenants: dict[UUID, Domain]
+) -> None:
+    async for owner in connect(database.owner_dsn):
+        for table in OWNER:
+            assert await owner.fetch(f"SELECT * FROM {table}") == [], table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from uuid import uuid4
 
 import pytest
 from scenes.issuance import Replica
@@ -11,8 +12,9 @@ from scenes.issuance import Replica
 from control.acme.account import Account
 from control.acme.client import Client
 from control.acme.problems import AcmeRefused, AcmeUnavailable
+from control.certificates.key import PendingKey
 from control.vault import VaultError
-from core.vault import acme_account_path
+from core.vault import acme_account_path, pending_key_path
 from embedded.ports import free_port
 
 
@@ -128,3 +130,20 @@ async def test_two_tokens_have_two_key_authorizations_of_one_account(scene):
     one, other = client.key_authorization("one"), client.key_authorization("other")
     assert (one.partition(".")[0], other.partition(".")[0]) == ("one", "other")
     assert one.partition(".")[2] == other.partition(".")[2]
+
+
+async def test_two_workers_at_once_use_one_pending_key(scene):
+    domain_id = uuid4()
+    async with Replica.start(scene.wiring) as other:
+        vaults = [scene.replica.vault, other.vault] * 4
+        keys = await asyncio.gather(*(PendingKey.of_domain(vault, domain_id) for vault in vaults))
+    assert len({key.pem for key in keys}) == 1
+
+
+async def test_a_pending_key_that_is_none_is_cleared_away_and_the_next_attempt_makes_one(scene):
+    vault, domain_id = scene.replica.vault, uuid4()
+    await vault.write(pending_key_path(domain_id), {"key": "no-key-at-all"}, cas=0)
+    with pytest.raises(VaultError) as refused:
+        await PendingKey.of_domain(vault, domain_id)
+    assert "no-key-at-all" not in str(refused.value)
+    assert (await PendingKey.of_domain(vault, domain_id)).private_key().curve.name == "secp256r1"

@@ -241,23 +241,25 @@ async def test_deleted_once_its_certificate_is_issued_nothing_is_stored_and_the_
     assert await scene.replica.vault.read(pending_key_path(domain_id)) is None
 
 
-async def test_a_key_stored_after_the_domains_revocation_was_over_is_still_destroyed(scene, background):
-    """A worker that was paused for longer than its lease wakes up beside a finished revocation."""
+async def test_a_key_that_arrives_after_the_domains_revocation_is_over_is_still_destroyed(scene, monkeypatch):
+    """A worker is paused for longer than its lease, just before it writes."""
     domain_id = await scene.domain()
+    read = scene.replica.vault.read_with_cas
 
-    def deleted_and_revoked_meanwhile():
-        async def other():
+    async def read_then_pause(path):
+        found = await read(path)
+        if path == certificate_path(domain_id):
             await scene.delete(domain_id)
-            async with Replica.start(scene.wiring, "other") as replica:
-                await replica.pool.execute("UPDATE jobs SET lease_until = now()")
-                assert await replica.revoke() == Done()
+            await scene.time_passes()
+            async with Replica.start(scene.wiring, "other") as other:
+                assert await other.revoke() == Done()
+        return found
 
-        background.run(other())
-
+    monkeypatch.setattr(scene.replica.vault, "read_with_cas", read_then_pause)
     job = await scene.replica.claim()
-    outcome = await scene.replica.obtainer(at("stored", deleted_and_revoked_meanwhile)).obtain(job)
-    assert outcome == Done()
-    assert await scene.count("jobs", "kind = 'revoke'") == 1
+    with pytest.raises(LeaseLost):
+        await scene.replica.obtainer().obtain(job)
+    assert await scene.replica.vault.read(certificate_path(domain_id)) is not None
     assert await scene.replica.revoke() == Done()
     assert await scene.replica.vault.read(certificate_path(domain_id)) is None
 

@@ -179,6 +179,33 @@ async def test_a_transaction_of_more_changes_than_a_slice_is_followed_without_a_
     assert sorted(gaps)[-1] < 0.25
 
 
+async def test_a_read_costs_what_is_new_and_not_what_is_kept(
+    rows: Rows, sidecar: Running, database: Database, eventually: Eventually
+) -> None:
+    """So many reads that PostgreSQL might settle for one plan for any position."""
+
+    async def rows_read(column: str) -> int:
+        return int(
+            await rows.connection.fetchval(f"SELECT {column} FROM pg_stat_user_tables WHERE relname = 'changes'")
+        )
+
+    await rows.domains(f"s{n}.example.com" for n in range(5_000))
+    await database.postgres.execute("ANALYZE changes", database.name)
+    await eventually(lambda: len(sidecar.held()) == 5_001, timeout=20)
+    # What a backend counted is published at the end of a later statement, a second later at most.
+    sequential, indexed = await rows_read("seq_tup_read"), await rows_read("idx_scan")
+    for n in range(15):
+        await rows.domain(f"new{n}.test")
+        await eventually(lambda name=f"new{n}.test": sidecar.directory.peek(name))
+    await eventually(lambda: sidecar.feed.age() < 0.5, timeout=10)
+
+    async def published() -> bool:
+        return await rows_read("idx_scan") >= indexed + 3 * 15
+
+    await eventually(published, timeout=15)
+    assert await rows_read("seq_tup_read") - sequential < 3 * 5_000, "the bulk itself may count, and no read after it"
+
+
 async def test_a_consumer_that_fails_keeps_no_other_from_the_news(
     rows: Rows, sidecar: Running, eventually: Eventually
 ) -> None:

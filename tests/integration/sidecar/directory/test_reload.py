@@ -1,0 +1,158 @@
+"""When the feed cannot be continued everything is read anew, the old answers standing meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scenes.directory import PLATFORM, Rows, Running, live_names, running
+
+from embedded.database import Database
+from sidecar.directory import snapshot
+from sidecar.directory.entry import Entry, Unknown
+from sidecar.directory.feed import ANY_NAME
+
+Eventually = Callable[..., Awaitable[Any]]
+
+
+async def behind_its_back(database: Database, statements: str) -> None:
+    """Changes of rows that the feed does not tell of, as a restored backup is."""
+    await database.postgres.execute(f"SET session_replication_role = replica; {statements}", database.name)
+
+
+async def told(rows: Rows) -> None:
+    await rows.connection.execute("SELECT pg_notify('nameplate_changes', '')")
+
+
+CHANGED = """
+    DELETE FROM custom_domains WHERE hostname = 'gone.test';
+    UPDATE custom_domains SET status = 'verified' WHERE hostname = 'changed.test';
+    INSERT INTO custom_domains (tenant_id, hostname, verification_token, verify_deadline, status)
+        SELECT id, 'new.test', 'token', now(), 'active' FROM tenants LIMIT 1;
+"""
+REASONS = {
+    "another_feed": "UPDATE feed SET id = gen_random_uuid()",
+    "changes_pruned": "DELETE FROM changes;"
+    " UPDATE feed SET pruned_xid = (pg_current_xact_id()::text::bigint - 1)::text::xid8",
+    "server_lost_changes": "DELETE FROM changes WHERE id > 1",
+    # What stands at the lost change's id now is another one.
+    "server_lost_changes ": "UPDATE changes SET at = at - interval '1 s'",
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+async def test_a_feed_that_cannot_be_continued_is_read_anew_and_the_differences_told(
+    rows: Rows, sidecar: Running, database: Database, eventually: Eventually, reason: str
+) -> None:
+    tenant = await rows.any_tenant()
+    await rows.domains(["same.test", "gone.test", "changed.test"], tenant)
+    await eventually(lambda: len(sidecar.held()) == 4)
+    await behind_its_back(database, CHANGED + REASONS[reason])
+    assert sidecar.directory.peek("gone.test")
+    del sidecar.announced[:]
+
+    await told(rows)
+    await eventually(lambda: sidecar.feed.reloads == 2)
+    assert sidecar.held() == await live_names(database) == sidecar.believed
+    assert sidecar.announced == [frozenset({"gone.test", "changed.test", "new.test"})]
+    assert sidecar.feed.failures == 0
+
+    await rows.domain("later.test")
+    await eventually(lambda: sidecar.directory.peek("later.test"))
+    assert sidecar.feed.reloads == 2
+
+
+async def test_a_position_ahead_of_the_server_is_read_anew(
+    rows: Rows, database: Database, state_dir: Path, eventually: Eventually
+) -> None:
+    """A backup was restored while the sidecar was away."""
+    await rows.domain("old.test")
+    async with running(database.sidecar_dsn, state_dir) as sidecar:
+        await eventually(lambda: sidecar.directory.peek("old.test"))
+        await rows.domain("lost.test")
+        await eventually(lambda: sidecar.directory.peek("lost.test"))
+    await behind_its_back(database, "DELETE FROM custom_domains WHERE hostname = 'lost.test'")
+    # Transaction ids are the whole cluster's, so it is not the server that goes back here but the file that goes ahead.
+    path = state_dir / "directory.snapshot"
+    saved = snapshot.read(path, PLATFORM)
+    xid = saved.position.head.xmin + 1_000_000
+    ahead = replace(saved.position, head=replace(saved.position.head, xmin=xid, xmax=xid))
+    await snapshot.write(path, replace(saved, position=ahead))
+    async with running(database.sidecar_dsn, state_dir) as again:
+        await eventually(lambda: again.feed.reloads == 1)
+        assert again.directory.lookup("lost.test") is Unknown.ABSENT
+        assert again.held() == await live_names(database) == again.believed
+
+
+async def test_live_names_are_answered_while_everything_is_read_anew(
+    rows: Rows, sidecar: Running, database: Database, eventually: Eventually
+) -> None:
+    await rows.domains(f"s{n}.example.com" for n in range(5000))
+    await eventually(lambda: len(sidecar.held()) == 5001)
+    await behind_its_back(database, REASONS["another_feed"])
+    await told(rows)
+    answers: set[str] = set()
+    while sidecar.feed.reloads == 1:
+        for name in ("s0.example.com", "s4999.example.com", "unknown.example.com"):
+            found = sidecar.directory.lookup(name)
+            answers.add(f"{name} {'served' if isinstance(found, Entry) else found.value}")
+        await asyncio.sleep(0)
+    assert answers == {"s0.example.com served", "s4999.example.com served", "unknown.example.com absent"}
+
+
+async def test_pruning_what_was_read_is_no_reason(
+    rows: Rows, sidecar: Running, database: Database, eventually: Eventually
+) -> None:
+    for name in ("a.test", "b.test"):
+        await rows.domain(name)
+    await eventually(lambda: sidecar.directory.peek("b.test"))
+    xid = await rows.feed_xid()
+    # Control prunes below every open transaction; this reader has moved on by the time that rows are a day old.
+    await eventually(lambda: sidecar.feed.position > xid, timeout=10)
+    await behind_its_back(
+        database, f"DELETE FROM changes WHERE xid <= '{xid}'; UPDATE feed SET pruned_xid = '{xid}'"
+    )
+    await rows.domain("c.test")
+    await eventually(lambda: sidecar.directory.peek("c.test"))
+    assert sidecar.feed.reloads == 1
+
+
+async def test_names_that_do_not_fit_make_it_incomplete_and_what_was_held_stays(
+    rows: Rows, database: Database, state_dir: Path, eventually: Eventually
+) -> None:
+    tenant = await rows.tenant("acme")
+    await rows.domains([f"s{n}.test" for n in range(8)], tenant)
+    async with running(database.sidecar_dsn, state_dir, capacity=10) as sidecar:
+        await eventually(lambda: len(sidecar.held()) == 9)
+        assert sidecar.directory.complete
+        await rows.domains(["s8.test", "s9.test"], tenant)
+        await eventually(lambda: not sidecar.directory.complete)
+        assert len(sidecar.directory) == 10
+        assert sidecar.held().items() <= (await live_names(database)).items()
+        assert frozenset({ANY_NAME}) not in sidecar.announced, "it was complete, so nobody was told anything wrong"
+        for n in range(10):
+            found = await sidecar.service.source.load(f"s{n}.test")
+            assert found is not None
+            assert found.hostname == f"s{n}.test"
+        assert await sidecar.service.source.load("s10.test") is None
+
+        await behind_its_back(database, REASONS["another_feed"])
+        await told(rows)
+        await eventually(lambda: frozenset({ANY_NAME}) in sidecar.announced)
+
+
+async def test_a_directory_that_never_fitted_is_filled_as_far_as_it_goes(
+    rows: Rows, database: Database, state_dir: Path, eventually: Eventually
+) -> None:
+    await rows.domains(f"s{n}.test" for n in range(3000))
+    async with running(database.sidecar_dsn, state_dir, capacity=50) as sidecar:
+        await eventually(lambda: sidecar.feed.reads > 0)
+        assert not sidecar.directory.complete
+        assert len(sidecar.directory) == 50
+        expected = await live_names(database)
+        assert sidecar.held().items() <= expected.items()
+        assert await sidecar.service.source.load("s2999.test") == expected["s2999.test"]
