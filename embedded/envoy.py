@@ -167,3 +167,9 @@ def _config_file(directory: Path, config: str | Path) -> Path:
     path = directory / "config.yaml"
     path.write_text(config)
     return path
+
+
+def endpoints(*ports: int) -> str:
+    """Services on loopback as the lb_endpoints of a cluster; JSON, and so YAML."""
+    addresses = [{"socket_address": {"address": LOOPBACK, "port_value": port}} for port in ports]
+    return json.dumps([{"endpoint": {"address": address}} for address in addresses])

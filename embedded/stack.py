@@ -19,7 +19,7 @@ from core import vault
 from embedded import debian
 from embedded.browser import Browser
 from embedded.dns_process import DnsProcess
-from embedded.envoy import Envoy
+from embedded.envoy import Envoy, endpoints
 from embedded.identity import IdentityProvider
 from embedded.openbao import OpenBao
 from embedded.pebble import Pebble
@@ -266,8 +266,7 @@ def envoy_configuration(stack: Stack) -> str:
         HTTPS_PORT=stack.https_port,
         CHECK_SOCKET=stack.home / "run" / "check.sock",
         XDS_SOCKET=stack.home / "run" / "xds.sock",
-        UPSTREAM_HOST=LOOPBACK,
-        UPSTREAM_PORT=stack.upstreams[0].port,
+        UPSTREAMS=endpoints(*(upstream.port for upstream in stack.upstreams)),
         ACCESS_LOG=stack.home / "access.log",
         ADMIN_ADDRESS=LOOPBACK,
         ADMIN_PORT=0,

@@ -89,6 +89,9 @@ class Upstream:
             else:  # ConnectionClosed
                 return False
         self.requests += 1
+        if connection.their_state is h11.MIGHT_SWITCH_PROTOCOL:
+            await self._switch(connection, request, reader, writer)
+            return False
         body = self._account(request, size)
         headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
         writer.write(connection.send(h11.Response(status_code=200, headers=headers)) or b"")
@@ -97,6 +100,23 @@ class Upstream:
         writer.write(connection.send(h11.EndOfMessage()) or b"")
         await writer.drain()
         return connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+    async def _switch(
+        self,
+        connection: h11.Connection,
+        request: h11.Request,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Take an upgrade (RFC 9110, 7.8): the account on one line, then every byte back as it comes."""
+        protocol = dict(request.headers)[b"upgrade"]
+        headers = [("upgrade", protocol), ("connection", "upgrade")]
+        writer.write(connection.send(h11.InformationalResponse(status_code=101, headers=headers)) or b"")
+        writer.write(self._account(request, 0) + b"\n")
+        writer.write(connection.trailing_data[0])
+        while received := await reader.read(READ_SIZE):
+            writer.write(received)
+            await writer.drain()
 
     def _account(self, request: h11.Request, size: int) -> bytes:
         headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in request.headers]

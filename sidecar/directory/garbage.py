@@ -1,7 +1,7 @@
 """Keeping Python's cycle collector away from the directory's rows.
 
-A row refers to strings and numbers only, so it can be in no cycle; yet each full collection walks over all rows, which
-for a million of them stops the event loop for a third of a second. So nothing is collected while they are made, and then
+A row refers to strings and numbers only, so it can be in no cycle; yet each full collection walks over all rows: a
+million of them stop the event loop for a third of a second. So nothing is collected while they are made, and then
 everything alive is moved where the collector does not look (gc.freeze). Rows are freed by their reference count all the
 same. What is lost is the cyclic garbage of that moment: little, and once.
 """

@@ -26,6 +26,18 @@ class Change(NamedTuple):
     key: str
     at: int
 
+    @property
+    def mark(self) -> Mark:
+        return Mark(self.id, self.xid, self.at)
+
+
+class Mark(NamedTuple):
+    """What tells a change from any other, on this server and on one that was restored; nothing of what it was about."""
+
+    id: int
+    xid: int
+    at: int
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -49,13 +61,13 @@ class Position:
     """Every change visible to the snapshot in `head` was applied; `last` is the one with the highest id so far."""
 
     head: Head
-    last: Change | None = None
+    last: Mark | None = None
 
     def advanced(self, head: Head, changes: Iterable[Change]) -> Position:
-        last = max(changes, key=lambda change: change.id, default=None)
-        if last is None or (self.last is not None and self.last.id > last.id):
-            last = self.last
-        return Position(head, last)
+        marks = [change.mark for change in changes]
+        if self.last is not None:
+            marks.append(self.last)
+        return Position(head, max(marks, default=None))
 
     def reason_to_reload(self, head: Head, knows_last: bool) -> str | None:
         """Why the changes after this position would not be all there are; None: they are.

@@ -57,8 +57,15 @@ class Postgres:
                 self._dsn, min_size=0, max_size=POOL_SIZE, connect=_connect, reset=_leave_as_it_is
             )
         pool = await self._pool  # does nothing the second time
-        async with pool.acquire(timeout=DEADLINE) as connection:
+        connection = await pool.acquire(timeout=DEADLINE)
+        try:
             yield self.reader(connection)
+        except BaseException:
+            # Giving it back would wait for the server to say that it has stopped the statement.
+            connection.terminate()
+            raise
+        finally:
+            await pool.release(connection)
 
     def close(self) -> None:
         """Ends the pool's connections at once."""

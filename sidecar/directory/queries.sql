@@ -32,7 +32,7 @@ FROM challenges_v1 ORDER BY expires_at DESC LIMIT $1
 
 -- name: head
 SELECT s.snapshot::text, f.feed_id::text, f.pruned_xid::text::bigint,
-       l.id, l.xid::text::bigint, l.kind, l.key, (extract(epoch FROM l.at) * 1000000)::bigint
+       l.id, l.xid::text::bigint, (extract(epoch FROM l.at) * 1000000)::bigint
 FROM pg_current_snapshot() AS s (snapshot) CROSS JOIN feed_v1 f
     LEFT JOIN (SELECT * FROM changes_v1 ORDER BY id DESC LIMIT 1) l ON true
 

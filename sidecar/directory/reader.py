@@ -12,7 +12,7 @@ import asyncpg
 
 from sidecar.directory.challenge import Challenge
 from sidecar.directory.entry import Entry, PlatformDomain
-from sidecar.directory.position import Change, Head, Position
+from sidecar.directory.position import Change, Head, Mark, Position
 
 # Rows handled in one step of the event loop: about three milliseconds of it.
 SLICE = 1000
@@ -102,7 +102,7 @@ class Reader:
             if not rows:
                 raise FeedMissing
             snapshot, feed_id, pruned_xid, *last = rows[0]
-            yield Position(Head.parse(feed_id, snapshot, pruned_xid), None if last[0] is None else Change(*last))
+            yield Position(Head.parse(feed_id, snapshot, pruned_xid), None if last[0] is None else Mark(*last))
 
     async def all_entries(self) -> AsyncGenerator[list[Entry]]:
         """Every live name, in slices. Only within `consistent`."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sidecar.directory.entry import Entry
-from sidecar.directory.position import Change, Head, Position
+from sidecar.directory.position import Head, Mark, Position
 
 FORMAT = "nameplate-directory"
 VERSION = 1
@@ -133,7 +133,7 @@ def _header(line: bytes, platform_domain: str) -> Snapshot:
         complete=header["complete"] is True,
         position=Position(
             Head(str(position["feed_id"]), xmin, xmin, (), int(position["pruned_xid"])),
-            Change(*position["last"]) if position["last"] is not None else None,
+            Mark(*map(int, position["last"])) if position["last"] is not None else None,
         ),
         entries=[],
     )

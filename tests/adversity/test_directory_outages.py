@@ -1,4 +1,4 @@
-"""The directory on bad days of PostgreSQL: it goes on answering, says that it is stale, and misses nothing afterwards."""
+"""The directory on bad days of PostgreSQL: it goes on answering, says that it is stale, and misses nothing after."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from scenes.directory import Rows, Running, live_names, rows_of, running
+from scenes.directory import Running, live_names, rows_of, running
 
 from embedded.background import Background
 from embedded.database import Database
@@ -49,9 +49,7 @@ async def proxy(database: Database) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def sidecar(
-    database: Database, proxy: Proxy, state_dir: Path, eventually: Eventually
-) -> AsyncIterator[Running]:
+async def sidecar(database: Database, proxy: Proxy, state_dir: Path, eventually: Eventually) -> AsyncIterator[Running]:
     """A directory that reaches PostgreSQL through `proxy` and has read."""
     dsn = database.sidecar_dsn.replace(f":{database.postgres.port}/", f":{proxy.port}/")
     async with running(dsn, state_dir) as sidecar:
@@ -165,6 +163,7 @@ async def test_a_sidecar_restarted_while_postgresql_is_down_serves_from_its_snap
         await eventually(lambda: sidecar.feed.reads > 0)
         before = sidecar.held()
         await database.postgres.stop()
+    started_again = False
     try:
         async with running(database.sidecar_dsn, state_dir) as again:
             await eventually(lambda: again.directory.loaded)
@@ -178,13 +177,14 @@ async def test_a_sidecar_restarted_while_postgresql_is_down_serves_from_its_snap
             await eventually(lambda: again.feed.failures >= 1)
 
             await database.postgres.start_again()
+            started_again = True
             async with rows_of(database) as rows:
                 await rows.delete("gone.test")
                 await rows.domain("new.test")
             await follows(again, database, eventually)
             assert again.feed.reloads == 0
     finally:
-        if not (state_dir.parent / "never").exists() and database.postgres._process is None:
+        if not started_again:
             await database.postgres.start_again()
 
 

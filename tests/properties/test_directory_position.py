@@ -70,7 +70,7 @@ class Reader:
         head, position = server.head(), self.position
         if position is not None:
             last = position.last
-            knows_last = last is None or last in server.committed
+            knows_last = last is None or last in [change.mark for change in server.committed]
             if position.reason_to_reload(head, knows_last) is None:
                 seen = position.head
                 unseen = [
@@ -85,7 +85,7 @@ class Reader:
                 return
         self.reloads += 1
         self.known = dict(server.table)
-        self.position = Position(head, max(server.committed, default=None))
+        self.position = Position(head).advanced(head, server.committed)
 
 
 KEYS = st.sampled_from("abcdef")

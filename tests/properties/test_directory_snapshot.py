@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.directory.entry import Entry
-from sidecar.directory.position import Change, Head, Position
+from sidecar.directory.position import Head, Mark, Position
 from sidecar.directory.snapshot import ENTRIES_A_LINE, Snapshot, SnapshotRefused, read, write
 
 PLATFORM = "platform.test"
@@ -35,7 +35,7 @@ POSITIONS = st.builds(
     st.uuids().map(str),
     IDS,
     IDS,
-    st.none() | st.builds(Change, IDS, IDS, st.sampled_from(["domain", "tenant", "challenge"]), TEXT, IDS),
+    st.none() | st.builds(Mark, IDS, IDS, IDS),
 )
 SNAPSHOTS = st.builds(Snapshot, st.just(PLATFORM), st.booleans(), POSITIONS, st.lists(ENTRIES, max_size=5))
 
@@ -53,7 +53,7 @@ def written(path: Path, snapshot: Snapshot) -> bytes:
 
 def sample(entries: int = 3) -> Snapshot:
     rows = [Entry(f"s{n}.example.com", f"tenant {n}", f"d{n}", True, "ab" * 32, n, 1.5, False) for n in range(entries)]
-    position = Position(Head("feed", 77, 77, (), 12), Change(5, 70, "domain", "s1.example.com", 123))
+    position = Position(Head("feed", 77, 77, (), 12), Mark(5, 70, 123))
     return Snapshot(PLATFORM, True, position, rows)
 
 
@@ -130,7 +130,7 @@ def test_any_json_is_refused_without_another_error(
             "platform_domain": PLATFORM,
             "complete": True,
             "position": data.draw(
-                st.fixed_dictionaries({}, optional={key: JSON for key in ("feed_id", "xid", "pruned_xid", "last")})
+                st.fixed_dictionaries({}, optional=dict.fromkeys(("feed_id", "xid", "pruned_xid", "last"), JSON))
             ),
         }
     path.write_text("".join(json.dumps(line) + "\n" for line in (header, *lines)))

@@ -19,7 +19,7 @@ from core import vault
 from core.certificate import Certificate
 from embedded.browser import Browser
 from embedded.database import Database
-from embedded.envoy import Envoy
+from embedded.envoy import Envoy, endpoints
 from embedded.pki import Pki
 from embedded.ports import LOOPBACK, free_ports
 from embedded.process import Process
@@ -220,8 +220,7 @@ def envoy_configuration(edge: Edge, upstream_port: int) -> str:
         HTTPS_PORT=edge.https_port,
         CHECK_SOCKET=edge.home / "run" / "check.sock",
         XDS_SOCKET=edge.home / "run" / "xds.sock",
-        UPSTREAM_HOST=LOOPBACK,
-        UPSTREAM_PORT=upstream_port,
+        UPSTREAMS=endpoints(upstream_port),
         ACCESS_LOG=edge.home / "access.log",
         ADMIN_ADDRESS=LOOPBACK,
         ADMIN_PORT=0,

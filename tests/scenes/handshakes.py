@@ -24,8 +24,11 @@ HTTP2 = {
 RETRY = {"retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"}}
 
 
-def configuration(socket: Path, port: int, *, api_type: str = "DELTA_GRPC", aggregated: bool = True) -> str:
-    """`api_type`: DELTA_GRPC or GRPC. `aggregated`: one stream for all secrets, else one each."""
+def configuration(
+    socket: Path, port: int, *, api_type: str = "DELTA_GRPC", aggregated: bool = True, patience: str = "5s"
+) -> str:
+    """`api_type`: DELTA_GRPC or GRPC. `aggregated`: one stream for all secrets, else one each. `patience`: how long a
+    handshake may wait."""
     services = [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": RETRY}}]
     api = {"api_type": api_type, "transport_api_version": "V3", "grpc_services": services}
     source: dict[str, Any] = {"ads": {}} if aggregated else {"api_config_source": api}
@@ -62,7 +65,7 @@ def configuration(socket: Path, port: int, *, api_type: str = "DELTA_GRPC", aggr
         ],
         "filter_chains": [
             {
-                "transport_socket_connect_timeout": "5s",
+                "transport_socket_connect_timeout": patience,
                 "transport_socket": {"name": "tls", "typed_config": tls},
                 "filters": [{"name": "echo", "typed_config": echo}],
             }
@@ -130,6 +133,19 @@ async def connect(port: int, sni: str | None, *, tls12: bool = False) -> Connect
         raise Refused("ALERT" in reason, time.monotonic() - started, reason) from error
     leaf = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     return Connection(hashlib.sha256(leaf).hexdigest(), time.monotonic() - started, reader, writer)
+
+
+async def openssl(port: int, sni: str) -> str:
+    """What `openssl s_client` prints, which sends any text as SNI."""
+    process = await asyncio.create_subprocess_exec(
+        *("openssl", "s_client", "-connect", f"{LOOPBACK}:{port}", "-servername", sni),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(15):
+        output, _ = await process.communicate()
+    return output.decode(errors="replace")
 
 
 async def fingerprint(port: int, sni: str | None) -> str:

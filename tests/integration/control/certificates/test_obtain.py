@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -275,21 +275,16 @@ async def test_a_worker_whose_lease_is_lost_orders_nothing(scene):
 
 async def test_two_replicas_obtain_each_certificate_once_and_share_one_account(scene, eventually):
     domains = [await scene.domain(f"shop-{number}") for number in range(4)]
+
+    async def all_done():
+        return await scene.count("jobs") == 0
+
     async with AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(Replica.start(scene.wiring, name)) for name in ("one", "two")]
-        workers = [
-            Worker(one.jobs, "obtain", one.obtainer(limits=SHORT).obtain, 2, JobMetrics(CollectorRegistry()))
-            for one in replicas
-        ]
-        running = [asyncio.create_task(worker.run()) for worker in workers]
-
-        async def all_done():
-            return await scene.count("jobs") == 0
-
+        for one in replicas:
+            handler = one.obtainer(limits=SHORT).obtain
+            await stack.enter_async_context(running(Worker(one.jobs, "obtain", handler, 2, new_metrics())))
         await eventually(all_done, timeout=30)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
         assert len({(await one.account.client()).account_url for one in replicas}) == 1
     for domain_id in domains:
         await scene.assert_live(domain_id)
@@ -329,6 +324,20 @@ async def test_a_sidecar_that_is_behind_does_not_hold_the_domain_up_for_ever(sce
     propagation.heard(Sighting("stuck", 0).to_payload())
     assert await scene.replica.obtain(propagation=propagation, limits=SHORT) == Done()
     await scene.assert_live(domain_id)
+
+
+def new_metrics():
+    return JobMetrics(CollectorRegistry())
+
+
+@asynccontextmanager
+async def running(worker):
+    task = asyncio.create_task(worker.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class Stopped(Exception):

@@ -20,7 +20,9 @@ KEYS = ("a", "b", "*")
 
 STEPS = st.one_of(
     st.tuples(st.just("begin"), st.integers(0, WRITERS - 1)),
-    st.tuples(st.just("put"), st.integers(0, WRITERS - 1), st.sampled_from(KEYS), st.sampled_from(["verified", "active"])),
+    st.tuples(
+        st.just("put"), st.integers(0, WRITERS - 1), st.sampled_from(KEYS), st.sampled_from(["verified", "active"])
+    ),
     st.tuples(st.just("delete"), st.integers(0, WRITERS - 1), st.sampled_from(KEYS)),
     st.tuples(st.just("tenant"), st.integers(0, WRITERS - 1)),
     st.tuples(st.just("end"), st.integers(0, WRITERS - 1), st.booleans()),

@@ -113,9 +113,7 @@ async def test_pruning_what_was_read_is_no_reason(
     xid = await rows.feed_xid()
     # Control prunes below every open transaction; this reader has moved on by the time that rows are a day old.
     await eventually(lambda: sidecar.feed.position > xid, timeout=10)
-    await behind_its_back(
-        database, f"DELETE FROM changes WHERE xid <= '{xid}'; UPDATE feed SET pruned_xid = '{xid}'"
-    )
+    await behind_its_back(database, f"DELETE FROM changes WHERE xid <= '{xid}'; UPDATE feed SET pruned_xid = '{xid}'")
     await rows.domain("c.test")
     await eventually(lambda: sidecar.directory.peek("c.test"))
     assert sidecar.feed.reloads == 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from typing import Any
 
 import pytest
 
 from embedded.browser import HandshakeRefused, Page
+from embedded.ports import LOOPBACK
 
 
 async def https(world: Any, host: str, **arguments: Any) -> Page:
@@ -205,7 +207,7 @@ async def test_plain_http_never_reaches_the_platform(world):
         b"GET /\xff\xfe HTTP/1.1\r\nHost: shop.mybrand.test\r\nConnection: close\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: sh\xffop.mybrand.test\r\nConnection: close\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: *\r\nConnection: close\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: shop.mybrand.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: shop.mybrand.test\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n",
     ],
 )
 async def test_a_strange_request_is_refused_without_reaching_the_platform(world, raw):
@@ -235,3 +237,35 @@ async def test_checks_are_counted_by_their_outcome(world):
     for outcome in ("ok", "redirected", "not_configured"):
         name = f'nameplate_checks_total{{outcome="{outcome}"}}'
         assert after[name] == before[name] + 1
+
+
+UPGRADE = ("Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")
+
+
+def upgrade(host: str, *headers: str) -> bytes:
+    lines = ["GET /live HTTP/1.1", f"Host: {host}", "Connection: Upgrade", *UPGRADE, *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def test_a_websocket_is_opened_with_its_tenant_and_carries_both_ways(world):
+    context = ssl.create_default_context(cadata=world.edge.pki.root_pem)
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(
+            LOOPBACK, world.edge.https_port, ssl=context, server_hostname=world.shop
+        )
+        try:
+            writer.write(upgrade(world.shop, "x-tenant-id: spoofed"))
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 101 ")
+            account = json.loads(await reader.readline())
+            assert [value for name, value in account["headers"] if name == "x-tenant-id"] == [world.acme]
+            writer.write(b"ping")
+            assert await reader.readexactly(4) == b"ping"
+        finally:
+            writer.transport.abort()
+
+
+async def test_no_websocket_is_opened_over_plain_http(world):
+    raw = await world.edge.exchange(world.edge.http_port, upgrade(world.shop, "Connection: close"), tls=False)
+    assert b" 101 " not in raw.partition(b"\r\n")[0]
+    assert b"x-tenant-id" not in raw

@@ -14,8 +14,8 @@ class Loading:
 
     async def __call__(self, key: str) -> str:
         self.calls.append(key)
-        answer = self.answers[key] = asyncio.get_running_loop().create_future()
-        return await answer
+        self.answers[key] = asyncio.get_running_loop().create_future()
+        return await self.answers[key]
 
 
 async def turn() -> None:
