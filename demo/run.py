@@ -11,7 +11,7 @@ import httpx
 from rich.console import Console
 
 from demo.ledger import Ledger
-from demo.signposts import print_signposts
+from demo.signposts import prepare_one_more, print_signposts
 from demo.story import Story
 from embedded import stack
 from embedded.debian import PackageMissing
@@ -60,6 +60,7 @@ async def _play(home: Path, ca: str, ledger: Ledger, console: Console, stop: asy
         console.print()
         console.print(ledger.table())
         if not once and ledger.all_held:
+            await prepare_one_more(running)
             print_signposts(running, story, console)
             await stop.wait()
             console.print("\nStopping.")

@@ -168,21 +168,26 @@ class Feed:
             await self._reload(reader, reason)
             return True
         if unseen.more:
-            await self._read_many(reader, seen)
+            if (reason := await self._read_many(reader, seen)) is not None:
+                await self._reload(reader, reason)
             return True
         await self._apply(reader, unseen.changes)
         self._advance(seen.advanced(unseen.head, unseen.changes), unseen.changes)
         return bool(unseen.changes)
 
-    async def _read_many(self, reader: Reader, seen: Position) -> None:
+    async def _read_many(self, reader: Reader, seen: Position) -> str | None:
+        """As many as there are, in slices of one snapshot; or the reason why they are not all there any more."""
         async with reader.consistent() as now:
             head, position = now.head, seen
+            if (reason := seen.reason_to_reload(head, knows_last=True)) is not None:
+                return reason
             async for changes in reader.all_changes(seen):
                 await self._apply(reader, changes)
                 position = position.advanced(head, changes)
                 self._remember_ahead(changes, head.xmin)
                 await asyncio.sleep(0)
         self._advance(position.advanced(head, ()), ())
+        return None
 
     async def _apply(self, reader: Reader, changes: Iterable[Change]) -> None:
         """Read the rows that the changes are about as they are now, and tell those who hold something made of them."""
@@ -211,7 +216,7 @@ class Feed:
             with no_cycles_made():
                 async with aclosing(reader.all_entries()) as slices:
                     entries, differing = await read_anew(self._directory, slices)
-        nameless = self._directory.loaded and not self._directory.complete
+        nameless = not self._directory.complete and (self._directory.loaded or not isinstance(entries, dict))
         self._directory.replace(entries)
         self._challenges.replace(challenges)
         self._challenges_loaded = True

@@ -32,7 +32,7 @@ async def read_anew(directory: Directory, slices: AsyncIterable[list[Entry]]) ->
             if before != entry:
                 differing.append(hostname)
             if before is not None or len(rows) < directory.capacity:
-                rows[hostname] = entry
+                rows[hostname] = before if before == entry else entry  # an equal row is not kept twice
             else:
                 fits = False
         if not fits and not directory.loaded:

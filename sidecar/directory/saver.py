@@ -16,7 +16,9 @@ from sidecar.directory.garbage import no_cycles_made
 from sidecar.directory.snapshot import Snapshot, SnapshotRefused
 
 FILE_NAME = "directory.snapshot"
-# Seconds between two writes; and of the time at most a twentieth is spent on writing, however large it gets.
+# Seconds. How often it is looked whether there is something to write; the first time it is written soon.
+CHECK_INTERVAL = 1.0
+# Between two writes; and of the time at most a twentieth is spent on writing, however large it gets.
 INTERVAL = 30.0
 REST_FACTOR = 20
 
@@ -57,23 +59,22 @@ class Saver:
         return True
 
     async def run(self) -> None:
-        """Write it every INTERVAL if it changed, until cancelled."""
-        rest = INTERVAL
+        """Write it when it changed, every INTERVAL at most, until cancelled."""
         while True:
-            await asyncio.sleep(rest)
+            await asyncio.sleep(CHECK_INTERVAL)
             started = time.monotonic()
-            await self.save()
-            rest = max(INTERVAL, REST_FACTOR * (time.monotonic() - started))
+            if await self.save():
+                await asyncio.sleep(max(INTERVAL, REST_FACTOR * (time.monotonic() - started)))
 
-    async def save(self, rest: float = snapshot.REST) -> None:
+    async def save(self, rest: float = snapshot.REST) -> bool:
         """Write it if it changed, with `rest` seconds for others after each piece.
 
-        A failure is logged and counted: the file before it stays.
+        False: nothing had changed. A failure is logged and counted: the file before it stays.
         """
         async with self._writing:
             revision, position, directory = self._feed.revision, self._feed.resume_from, self._directory
             if position is None or revision == self._saved_revision:
-                return
+                return False
             taken = Snapshot(directory.platform.name, directory.complete, position, directory.rows())
             try:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +82,8 @@ class Saver:
             except OSError as error:
                 self.failures += 1
                 log.warning("snapshot_not_written", path=str(self._path), error=str(error))
-                return
+                return True
             self._saved_revision = revision
             self.saves += 1
             self.saved_at = time.time()
+            return True

@@ -8,6 +8,7 @@ Names that the client asked for go before names that changed, so a push to thous
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
@@ -19,9 +20,12 @@ from sidecar.xds.resolver import Answer, Failed, Later, Outcome, Removed, Resolv
 from sidecar.xds.spellings import Spellings
 from sidecar.xds.subscription import REMOVED, Received, Subscription
 
-# Removals in one response, and names looked at before other tasks run. Envoy answers each removal of an on-demand
-# secret with an unsubscription of its own, and 10,000 of them at once cost it two seconds and 800 MB.
+# Removals in one response, and names looked at before other tasks run (two milliseconds).
 SLICE: Final = 500
+
+# Seconds until a client that does not acknowledge is written to all the same. A handshake may be waiting, and Envoy
+# gives those 5 s.
+ACK_PATIENCE: Final = 2.0
 
 # Loads at once. A name that finds no place is given up like one that was not loaded in time; the client asks again.
 MAX_LOADING: Final = 10_000
@@ -52,12 +56,14 @@ class SecretStream:
         self._send = send
         self._spellings = Spellings()
         self._farewell: dict[str, None] = {}
-        self._asked: dict[str, None] = {}
-        self._changed: dict[str, None] = {}
+        # Not a dict: taking its first item again and again costs a scan over the places of those taken before.
+        self._asked: OrderedDict[str, None] = OrderedDict()
+        self._changed: OrderedDict[str, None] = OrderedDict()
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._loaded: dict[str, Answer] = {}
         self._retries: dict[str, tuple[int, asyncio.TimerHandle]] = {}
         self._wake = asyncio.Event()
+        self._blocked_until: float | None = None
         self._counted = 0
 
     def receive(self, received: Received) -> None:
@@ -93,8 +99,7 @@ class SecretStream:
     async def run(self) -> None:
         """Write answers, until cancelled. Raises what `send` raises."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._wait()
             while await self._write_slice():
                 pass
 
@@ -112,8 +117,24 @@ class SecretStream:
         self._counters.subscriptions += len(self._subscription) - self._counted
         self._counted = len(self._subscription)
 
+    async def _wait(self) -> None:
+        """Until something happens, or the client has owed its ACK for too long."""
+        if self._subscription.window or not (self._farewell or self._asked or self._changed):
+            self._blocked_until = None
+        elif self._blocked_until is None:
+            self._blocked_until = asyncio.get_running_loop().time() + ACK_PATIENCE
+        try:
+            async with asyncio.timeout_at(self._blocked_until):
+                await self._wake.wait()
+        except TimeoutError:
+            log.warning("client_does_not_acknowledge", waiting=len(self._asked) + len(self._changed))
+            self._subscription.give_up()
+        self._wake.clear()
+
     async def _write_slice(self) -> bool:
         """Settle and write at most a slice of what waits. Returns whether there was anything to do."""
+        if not self._subscription.window:
+            return False
         removed: dict[str, Outcome | None] = dict.fromkeys(self._farewell)
         self._farewell.clear()
         served: list[tuple[str, Served]] = []
@@ -135,8 +156,7 @@ class SecretStream:
     def _next(self) -> str | None:
         for waiting in (self._asked, self._changed):
             if waiting:
-                name = next(iter(waiting))
-                del waiting[name]
+                name, _ = waiting.popitem(last=False)
                 # One that was asked and changed would be due twice in a slice: nothing of it is sent yet.
                 self._changed.pop(name, None)
                 return name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -195,10 +194,8 @@ async def test_a_network_that_swallows_everything_is_noticed_by_the_probe(
         await rows.domain("live.test")
         await follows(sidecar, database, eventually)
         proxy.stall()
-        started = time.monotonic()
         await rows.domain("new.test")
         await eventually(lambda: sidecar.directory.stale, timeout=READ_INTERVAL + DEADLINE + 3)
-        assert time.monotonic() - started < READ_INTERVAL + DEADLINE + 3
         assert isinstance(sidecar.directory.lookup("live.test"), Entry)
         await proxy.cut()
         proxy.restore()

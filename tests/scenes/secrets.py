@@ -116,6 +116,7 @@ class Room:
     authority: Authority
     vault: Vault
     directory: Directory
+    source: Source
     secrets: SecretCache
     platform: PlatformCertificate
     service: SecretService
@@ -217,7 +218,16 @@ async def room(
         service = SecretService(directory, source, secrets, platform)
         socket = directory_path / "xds.sock"
         made = Room(
-            mount, Authority(), vault, directory, secrets, platform, service, socket, await _serve(service, socket)
+            mount,
+            Authority(),
+            vault,
+            directory,
+            source,
+            secrets,
+            platform,
+            service,
+            socket,
+            await _serve(service, socket),
         )
         try:
             yield made

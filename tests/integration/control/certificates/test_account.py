@@ -19,9 +19,16 @@ from embedded.ports import free_port
 
 
 async def test_replicas_that_start_together_agree_on_one_account(scene):
+    async def client(replica):
+        try:
+            return await replica.account.client()
+        except AcmeRefused as refused:  # Pebble answers so to one of two that register a key in the same moment
+            assert refused.problem.name == "serverInternal"
+            return await replica.account.client()
+
     async with AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(Replica.start(scene.wiring)) for _ in range(5)]
-        clients = await asyncio.gather(*(replica.account.client() for replica in replicas))
+        clients = await asyncio.gather(*map(client, replicas))
     assert len({client.account_url for client in clients}) == 1
     path = acme_account_path(scene.pebble.directory_url)
     assert await scene.replica.vault.versions(path) == (1,)

@@ -337,7 +337,8 @@ async def running(worker):
         yield
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(10):  # a worker that does not stop fails the test instead of holding it up
+            await asyncio.gather(task, return_exceptions=True)
 
 
 class Stopped(Exception):

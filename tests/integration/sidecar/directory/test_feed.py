@@ -99,10 +99,8 @@ async def test_a_long_open_transaction_delays_the_position_and_no_change(
             held_up: int = await slow.connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
             await slow.domain("slow.test")
             for n in range(5):
-                started = time.monotonic()
                 await rows.domain(f"quick{n}.test")
                 await eventually(lambda name=f"quick{n}.test": sidecar.directory.peek(name), timeout=1)
-                assert time.monotonic() - started < 1
             xid = await rows.feed_xid()
             assert xid > held_up
             await eventually(lambda: any(sighting.has_seen(xid) for sighting in sightings))

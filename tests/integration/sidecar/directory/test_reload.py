@@ -151,6 +151,7 @@ async def test_a_directory_that_never_fitted_is_filled_as_far_as_it_goes(
         await eventually(lambda: sidecar.feed.reads > 0)
         assert not sidecar.directory.complete
         assert len(sidecar.directory) == 50
+        assert frozenset({ANY_NAME}) in sidecar.announced
         expected = await live_names(database)
         assert sidecar.held().items() <= expected.items()
         assert await sidecar.service.source.load("s2999.test") == expected["s2999.test"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import grpc
@@ -12,7 +13,7 @@ from scenes.secrets import PLATFORM, DeltaClient, certificate_in, name_in
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds import server as xds
 from sidecar.xds.spellings import LIMIT
-from sidecar.xds.stream import SLICE
+from sidecar.xds.stream import ACK_PATIENCE, SLICE
 
 
 @pytest.mark.parametrize("aggregated", [True, False])
@@ -334,6 +335,15 @@ async def test_a_client_that_does_not_read_holds_up_names_and_not_messages(room,
     assert first.served
     # Of 22,000 that a queue of messages would hold. The transport takes some MB before it says no: 2,000 to 4,000.
     assert len(client.received) < 8000
+
+
+async def test_a_client_that_does_not_acknowledge_waits_a_while_and_is_served_all_the_same(room, client):
+    names = [f"n{number}.brand.test" for number in range(2 * SLICE)]
+    await client.subscribe(*names)
+    assert len((await client.read(acknowledge=False)).removed) == SLICE
+    started = time.monotonic()
+    assert len((await client.read(acknowledge=False)).removed) == SLICE
+    assert 0.5 * ACK_PATIENCE < time.monotonic() - started < 2 * ACK_PATIENCE
 
 
 async def test_a_name_asked_for_goes_before_names_that_changed(room, client):

@@ -14,9 +14,7 @@ from scenes.secrets import PLATFORM
 
 from core.vault import certificate_path
 from embedded.envoy import Envoy
-from embedded.openbao import OpenBao
 from embedded.ports import free_port
-from embedded.vault_mount import VaultMount
 
 
 @contextlib.asynccontextmanager
@@ -146,12 +144,9 @@ async def test_an_envoy_that_reconnects_is_sent_nothing_and_serves_all_along(roo
     assert await room.mount.read_count() == reads + 1
 
 
-async def test_vault_sealed_loaded_names_go_on_cold_ones_fail_cleanly_and_recover(state_dir, eventually):
-    async with (
-        OpenBao.start(state_dir) as openbao,
-        secrets.room(await VaultMount.create(openbao, "kv"), state_dir) as room,
-        envoy_of(room, state_dir) as (_, port),
-    ):
+async def test_vault_sealed_loaded_names_go_on_cold_ones_fail_cleanly_and_recover(mortal_vault, state_dir, eventually):
+    openbao = mortal_vault.openbao
+    async with secrets.room(mortal_vault, state_dir) as room, envoy_of(room, state_dir) as (_, port):
         loaded = await room.add("loaded.brand.test")
         cold = await room.add("cold.brand.test")
         assert await fingerprint(port, "loaded.brand.test") == loaded.fingerprint

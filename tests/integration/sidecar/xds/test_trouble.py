@@ -16,20 +16,16 @@ from scenes import secrets
 from scenes.secrets import DeltaClient
 
 from core.vault import certificate_path
-from embedded.openbao import OpenBao
-from embedded.vault_mount import VaultMount
 from sidecar.xds.resolver import ANSWER_DEADLINE
 
 ENVOY_CONNECT_TIMEOUT = 5.0  # transport_socket_connect_timeout in envoy/static.yaml
 
 
 @pytest.fixture
-async def room(state_dir):
-    """With a Vault of its own, that may be sealed."""
-    async with OpenBao.start(state_dir) as openbao:
-        mount = await VaultMount.create(openbao, "kv")
-        async with secrets.room(mount, state_dir) as made:
-            yield made
+async def room(mortal_vault, state_dir):
+    """Its Vault may be sealed and frozen."""
+    async with secrets.room(mortal_vault, state_dir) as made:
+        yield made
 
 
 async def connect(room, *names, **fields) -> DeltaClient:

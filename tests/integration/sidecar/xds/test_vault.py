@@ -11,7 +11,6 @@ import pytest
 import structlog
 
 from core.vault import acme_account_path, certificate_path
-from embedded.openbao import OpenBao
 from embedded.vault_mount import VaultMount
 from sidecar.certs.vault import Vault, VaultDenied, VaultNotFound, VaultUnavailable
 
@@ -154,26 +153,26 @@ async def test_a_token_is_renewed_and_replaced_when_it_nears_its_last_day(vault_
     await openbao.delete_approle(name)
 
 
-async def test_sealed_is_unavailable_at_once_and_passes(state_dir, eventually):
-    async with OpenBao.start(state_dir) as openbao:
-        mount = await VaultMount.create(openbao, "kv")
-        path = certificate_path(uuid4())
-        await write(mount, path, "one")
-        async with vault_of(mount) as vault:
+async def test_sealed_or_stopped_is_unavailable_at_once_and_passes(mortal_vault, eventually):
+    openbao = mortal_vault.openbao
+    path = certificate_path(uuid4())
+    await write(mortal_vault, path, "one")
+    async with vault_of(mortal_vault) as vault:
+
+        async def read() -> bool:
+            try:
+                return (await vault.read(path)).version == 1
+            except VaultUnavailable:
+                return False
+
+        await vault.read(path)
+        await openbao.seal()
+        with pytest.raises(VaultUnavailable):
             await vault.read(path)
-            await openbao.seal()
-            with pytest.raises(VaultUnavailable):
-                await vault.read(path)
-            await openbao.unseal()
-
-            async def read() -> bool:
-                try:
-                    return (await vault.read(path)).version == 1
-                except VaultUnavailable:
-                    return False
-
-            await eventually(read)
-            await openbao.stop()
+        await openbao.unseal()
+        await eventually(read)
+        await openbao.stop()
+        try:
             with pytest.raises(VaultUnavailable):
                 await vault.read(path)
             started = time.monotonic()
@@ -181,6 +180,9 @@ async def test_sealed_is_unavailable_at_once_and_passes(state_dir, eventually):
                 with pytest.raises(VaultUnavailable):
                     await vault.read(path)
             assert time.monotonic() - started < 1.0
+        finally:
+            await openbao.start_again()
+        await eventually(read)
 
 
 async def test_secrets_are_in_no_log_and_no_text(vault_mount, path):

@@ -6,8 +6,10 @@ from typing import Any
 
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds.subscription import (
-    MAX_NONCES,
+    DELTA_WINDOW,
     REMOVED,
+    UNACKNOWLEDGED,
+    UNACKNOWLEDGED_NAMES,
     DeltaSubscription,
     Received,
     Response,
@@ -183,17 +185,26 @@ class TestDelta:
         received = stream.request(response_nonce="77", resource_names_subscribe=["b"])
         assert received.asked == ("b",)
 
-    def test_a_client_that_never_acknowledges_costs_no_memory(self) -> None:
+    def test_a_client_that_does_not_acknowledge_is_sent_only_so_much(self) -> None:
         stream = Delta(resource_names_subscribe=["a"])
-        nonces = [stream.send("a", str(version)).nonce for version in range(MAX_NONCES + 1)]
+        nonces: list[str] = []
+        while stream.subscription.window:
+            nonces.append(stream.send("a", str(len(nonces))).nonce)
+        assert len(nonces) == UNACKNOWLEDGED
+        stream.request(response_nonce=nonces[5])
+        assert stream.subscription.window == 1
+        stream.subscription.give_up()
+        assert stream.subscription.window == DELTA_WINDOW
 
-        def rejected(nonce: str) -> tuple[tuple[str, str], ...]:
-            received = stream.request(response_nonce=nonce, error_detail=wire.Status(message="no"))
-            assert received.rejection is not None
-            return received.rejection.resources
-
-        assert rejected(nonces[0]) == ()
-        assert rejected(nonces[1]) == (("a", "1"),)
+    def test_names_that_are_not_acknowledged_count_too(self) -> None:
+        names = [str(number) for number in range(UNACKNOWLEDGED_NAMES)]
+        stream = Delta(resource_names_subscribe=names)
+        response = stream.send_removed(*names)
+        assert stream.subscription.window == 0
+        stream.request(response_nonce="unknown")
+        assert stream.subscription.window == 0
+        stream.request(response_nonce=response.nonce)
+        assert stream.subscription.window == DELTA_WINDOW
 
     def test_removals_are_one_response(self) -> None:
         stream = Delta(resource_names_subscribe=["a", "b"])
@@ -220,6 +231,9 @@ class TestStateOfTheWorld:
         response = stream.send("a", "1")
         assert stream.subscription.window == 0
         stream.request(("a", "b"), response.nonce)
+        assert stream.subscription.window == 1
+        stream.send("b", "1")
+        stream.subscription.give_up()
         assert stream.subscription.window == 1
 
     def test_the_ack_may_be_read_before_the_write_is_seen_to_be_done(self) -> None:

@@ -1,0 +1,52 @@
+"""Names that the directory does not hold, with a real PostgreSQL behind it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from cachetools import LRUCache
+from scenes import edge, secrets
+from scenes.secrets import DeltaClient
+
+
+@pytest.fixture
+async def room(vault_mount, database, state_dir):
+    async with secrets.room(vault_mount, state_dir, dsn=database.sidecar_dsn) as made:
+        made.directory.replace(LRUCache(1000))  # incomplete: what it does not hold it does not know
+        yield made
+
+
+async def test_a_name_that_is_not_in_memory_is_loaded_once_and_served(room, database, pki, state_dir):
+    platform = edge.create(state_dir, database, room.mount, pki)
+    await platform.add_domain(await platform.add_tenant("acme"), "shop.brand.test")
+    async with room.channel() as channel:
+        clients = [DeltaClient(channel) for _ in range(20)]
+        await asyncio.gather(*(client.subscribe("shop.brand.test") for client in clients))
+        said = await asyncio.gather(*(client.read() for client in clients))
+        for client in clients:
+            client.close()
+    assert {answer.certificate().names for answer in said} == {("shop.brand.test",)}
+    assert room.source.loads == 1
+    assert room.secrets.fetches == 1
+
+
+async def test_a_name_that_nobody_has_is_looked_for_once(room, client):
+    for _ in range(5):
+        await client.subscribe("nobody.test")
+        assert (await client.read()).removed == ("nobody.test",)
+        await client.unsubscribe("nobody.test")
+    assert room.source.loads == 1
+    assert room.service.counters.removed_unknown == 5
+
+
+async def test_more_unknown_names_than_the_budget_are_refused_all_the_same(room, client):
+    names = [f"n{number}.nobody.test" for number in range(1500)]
+    await client.subscribe(*names)
+    removed: set[str] = set()
+    while len(removed) < len(names):
+        removed.update((await client.read()).removed)
+    counters = room.service.counters
+    assert counters.removed_unknown + counters.removed_unavailable == 1500
+    assert room.source.loads <= 1200
+    assert counters.removed_unavailable >= 300
