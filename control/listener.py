@@ -58,9 +58,10 @@ class Listener:
         connection.add_termination_listener(lambda _connection: closed.set())
         while not closed.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(closed.wait(), PROBE_INTERVAL)
+                async with asyncio.timeout(PROBE_INTERVAL):
+                    await closed.wait()
             if not closed.is_set():
-                await asyncio.wait_for(connection.execute("SELECT"), PROBE_DEADLINE)
+                await connection.execute("SELECT", timeout=PROBE_DEADLINE)
         log.warning("listener_lost", error="closed by the server")
 
 

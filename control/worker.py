@@ -58,7 +58,8 @@ class Worker:
                     log.warning("jobs_unreachable", kind=self._kind, error=type(error).__name__)
                     pause = POLL
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
         finally:
             for task in self._running:
                 task.cancel()
@@ -129,7 +130,8 @@ class Worker:
         while monotonic() - renewed < lease * 0.9:
             await asyncio.sleep(lease / 3)
             try:
-                await asyncio.wait_for(self._jobs.renew(job), lease / 3)
+                async with asyncio.timeout(lease / 3):
+                    await self._jobs.renew(job)
                 renewed = monotonic()
             except LeaseLost:
                 break

@@ -7,7 +7,15 @@ from rich.table import Table
 
 from demo.story import Story
 from embedded.ports import LOOPBACK
-from embedded.stack import PLATFORM, Stack
+from embedded.stack import PLATFORM, TARGET, Stack
+
+
+ONE_MORE = "blog.mybrand.test"
+
+
+async def prepare_one_more(stack: Stack) -> None:
+    """The CNAME of a name that nobody has registered yet: when the reader does, it proves itself."""
+    await stack.dns.replace(ONE_MORE, "CNAME", TARGET)
 
 
 def print_signposts(stack: Stack, story: Story, console: Console) -> None:
@@ -36,7 +44,11 @@ def print_signposts(stack: Stack, story: Story, console: Console) -> None:
     api = f'curl -sS -H "Authorization: Bearer $(cat {token})"'
     visit = f"curl -sS --cacert {roots}"
     for step, line in (
-        ("register", f'{api} {stack.api_url}/domains --json \'{{"hostname": "blog.mybrand.test"}}\''),
+        (
+            f"register (the CNAME of {ONE_MORE} is in the demo's zone, so it proves itself within seconds)",
+            f'{api} {stack.api_url}/domains --json \'{{"hostname": "{ONE_MORE}"}}\'',
+        ),
+        ("visit it", f"{visit} {resolve(ONE_MORE, stack)}/"),
         ("list", f"{api} {stack.api_url}/domains"),
         ("how it stands", f"{api} {stack.api_url}/domains/{story.shop.id}"),
         ("verify now", f"{api} -X POST {stack.api_url}/domains/{story.shop.id}/verify"),

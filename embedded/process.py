@@ -124,7 +124,8 @@ class Process:
         """Ask the child to end, kill it after `grace` seconds, and return its exit code."""
         self.signal(self.stop_signal)
         try:
-            return await asyncio.wait_for(self.wait(), grace)
+            async with asyncio.timeout(grace):
+                return await self.wait()
         except TimeoutError:
             self.kill()
             return await self.wait()

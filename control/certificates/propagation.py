@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
@@ -61,7 +62,6 @@ class Propagation:
             if left <= 0 or (settled and seen.seen == seen.known):
                 return seen
             self._news.clear()
-            try:
-                await asyncio.wait_for(self._news.wait(), min(left, 1.0))
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, 1.0)):
+                    await self._news.wait()

@@ -104,6 +104,14 @@ class Kept:
     certificate: LoadedCertificate
 
 
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A fetch under way."""
+
+    key: Key
+    task: asyncio.Task[LoadedCertificate]
+
+
 def _key(entry: Wanted) -> Key:
     return entry.hostname, entry.fingerprint, entry.vault_version
 
@@ -122,8 +130,8 @@ class SecretCache:
         self._vault = vault
         self._kept: LRUCache[str, Kept] = LRUCache(capacity)
         self._failed: TLRUCache[Key, VaultError | CertificateError] = TLRUCache(FAILURES, _forgiven_at)
-        self._under_way: dict[Key, asyncio.Task[LoadedCertificate]] = {}
-        self._tasks: set[asyncio.Task[LoadedCertificate]] = set()  # those and the ones whose result is not wanted
+        self._under_way: dict[str, Flight] = {}  # by hostname
+        self._tasks: set[asyncio.Task[LoadedCertificate]] = set()  # those and the ones whose result is not kept
         self.fetches = 0
         self.failures = 0
         self.fetch_seconds = 0.0
@@ -153,19 +161,19 @@ class SecretCache:
         key = _key(entry)
         if (failure := self._failed.get(key)) is not None:
             raise failure.with_traceback(None)  # else each raise would make it longer
-        task = self._under_way.get(key)
-        if task is None:
+        flight = self._under_way.get(entry.hostname)
+        if flight is None or flight.key != key:
             task = asyncio.create_task(self._fetch(entry), name=f"fetch {entry.hostname}")
-            self._under_way[key] = task
+            flight = Flight(key, task)
+            self._under_way[entry.hostname] = flight
             self._tasks.add(task)
             task.add_done_callback(lambda done: self._done(key, done))
-        return await asyncio.shield(task)
+        return await asyncio.shield(flight.task)
 
     def forget(self, hostname: str) -> None:
         """The hostname is no longer served: its key leaves this process's memory."""
         self._kept.pop(hostname, None)
-        for key in [key for key in self._under_way if key[0] == hostname]:
-            del self._under_way[key]  # so that its result is not kept
+        self._under_way.pop(hostname, None)  # so that its result is not kept
 
     def expiries(self) -> Iterator[tuple[str, float]]:
         """Hostname and end of validity (Unix seconds) of every certificate in memory."""
@@ -196,9 +204,9 @@ class SecretCache:
         finally:
             self.fetches += 1
             self.fetch_seconds += time.perf_counter() - started
-        key = _key(entry)
-        if self._under_way.get(key) is asyncio.current_task():
-            self._kept[entry.hostname] = Kept(key, certificate)
+        flight = self._under_way.get(entry.hostname)
+        if flight is not None and flight.task is asyncio.current_task():
+            self._kept[entry.hostname] = Kept(flight.key, certificate)
         return certificate
 
     async def _read(self, entry: Wanted) -> LoadedCertificate:
@@ -221,8 +229,9 @@ class SecretCache:
 
     def _done(self, key: Key, task: asyncio.Task[LoadedCertificate]) -> None:
         self._tasks.discard(task)
-        if self._under_way.get(key) is task:
-            del self._under_way[key]
+        flight = self._under_way.get(key[0])
+        if flight is not None and flight.task is task:
+            del self._under_way[key[0]]
         if task.cancelled():
             return
         error = task.exception()  # asked for, so that a failure nobody waits for is not reported as unseen

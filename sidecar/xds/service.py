@@ -104,6 +104,7 @@ class SecretService:
 
         def receive(data: bytes) -> Received:
             request = wire.DeltaDiscoveryRequest.FromString(data)
+            _log_opening(request, len(request.resource_names_subscribe))
             return subscription.receive(request) if _is_secret(request.type_url) else Received()
 
         await self._serve(subscription, receive, requests, context)
@@ -113,6 +114,7 @@ class SecretService:
 
         def receive(data: bytes) -> Received:
             request = wire.DiscoveryRequest.FromString(data)
+            _log_opening(request, len(request.resource_names))
             return subscription.receive(request) if _is_secret(request.type_url) else Received()
 
         await self._serve(subscription, receive, requests, context)
@@ -180,6 +182,12 @@ class SecretService:
                 self._nacks[resource] = None
                 name, version = resource
                 log.error("envoy_rejected", resource=name, version=version, reason=rejection.message)
+
+
+def _log_opening(request: wire.DeltaDiscoveryRequest | wire.DiscoveryRequest, names: int) -> None:
+    # The node is certain in a stream's first request only. Not above debug: without ADS a stream may be one handshake.
+    if request.HasField("node"):
+        log.debug("envoy_asks", node=request.node.id, type_url=request.type_url, names=names)
 
 
 def _is_secret(type_url: str) -> bool:
