@@ -9,7 +9,6 @@ from demo.story import Story
 from embedded.ports import LOOPBACK
 from embedded.stack import PLATFORM, TARGET, Stack
 
-
 ONE_MORE = "blog.mybrand.test"
 
 

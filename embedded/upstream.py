@@ -89,8 +89,9 @@ class Upstream:
             else:  # ConnectionClosed
                 return False
         self.requests += 1
-        if connection.their_state is h11.MIGHT_SWITCH_PROTOCOL:
-            await self._switch(connection, request, reader, writer)
+        protocol = next((value for name, value in request.headers if name == b"upgrade"), None)
+        if protocol is not None:
+            await self._switch(connection, request, protocol, reader, writer)
             return False
         body = self._account(request, size)
         headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
@@ -105,12 +106,12 @@ class Upstream:
         self,
         connection: h11.Connection,
         request: h11.Request,
+        protocol: bytes,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         """Take an upgrade (RFC 9110, 7.8): the account on one line, then every byte back as it comes."""
-        protocol = dict(request.headers)[b"upgrade"]
-        headers = [("upgrade", protocol), ("connection", "upgrade")]
+        headers = [(b"upgrade", protocol), (b"connection", b"upgrade")]
         writer.write(connection.send(h11.InformationalResponse(status_code=101, headers=headers)) or b"")
         writer.write(self._account(request, 0) + b"\n")
         writer.write(connection.trailing_data[0])
