@@ -13,12 +13,14 @@ from itertools import pairwise
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from core.errors import NameplateError
+
+SMALLEST_RSA = 2048  # bits; what BoringSSL and the CAs ask for
 
 
 class CertificateError(NameplateError):
@@ -48,12 +50,13 @@ class Certificate:
         try:
             chain = x509.load_pem_x509_certificates(chain_pem.encode())
             key = serialization.load_pem_private_key(key_pem.encode(), password=None)
-        except (ValueError, TypeError) as error:
+            leaf = chain[0]
+            public = leaf.public_key()
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise CertificateError("certificate_unreadable", "The chain or the key is not readable PEM.") from error
-        leaf = chain[0]
-        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-            raise CertificateError("certificate_unreadable", "The key is neither ECDSA nor RSA.")
-        if key.public_key() != leaf.public_key():
+        if not is_served_by_envoy(key):
+            raise CertificateError("certificate_unreadable", "The key is neither ECDSA P-256 or P-384 nor RSA 2048.")
+        if key.public_key() != public:
             raise CertificateError("certificate_key_mismatch", "The key is not the leaf certificate's key.")
         check_links(chain)
         return cls(
@@ -98,12 +101,19 @@ class Certificate:
             raise CertificateError("certificate_expired", f"It expired at {self.not_after.isoformat()}.")
 
 
+def is_served_by_envoy(key: object) -> bool:
+    """Another kind of key makes Envoy refuse the secret, and handshakes wait for it in vain."""
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
+    return isinstance(key, rsa.RSAPrivateKey) and key.key_size >= SMALLEST_RSA
+
+
 def check_links(chain: Sequence[x509.Certificate]) -> None:
     """Raise CertificateError unless each certificate is directly issued by the one after it (RFC 8446, 4.4.2)."""
     for issued, issuer in pairwise(chain):
         try:
             issued.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature) as error:
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
             raise CertificateError("certificate_chain_broken", "The chain is not in order, leaf first.") from error
 
 

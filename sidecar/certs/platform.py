@@ -16,11 +16,11 @@ import structlog
 
 from core.certificate import Certificate, CertificateError
 from core.vault import DEFAULT_CERTIFICATE
-from sidecar.certs.secrets import LoadedCertificate, Reader
+from sidecar.certs.secrets import LoadedCertificate, Reader, fresh
 from sidecar.certs.vault import VaultError, VaultNotFound
 
 INTERVAL: Final = 60.0  # seconds between looks
-RETRY: Final = 1.0  # while there is none
+RETRY: Final = 0.5  # while there is none, also between reads for those who need it
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class PlatformCertificate:
         """The certificate, read now if there is none. Raises VaultError, CertificateError."""
         if self.current is None:
             if self._failure is not None and time.monotonic() < self._failed_at + RETRY:
-                raise self._failure.with_traceback(None)
+                raise fresh(self._failure)
             await self.look()
         if self.current is None:
             raise VaultNotFound("There is no certificate of the platform.")
@@ -75,7 +75,7 @@ class PlatformCertificate:
         except (VaultError, CertificateError) as error:
             if self._failure is None or self._failure.code != error.code:
                 log.warning("platform_certificate_not_loaded", code=error.code, reason=error.message)
-            self._failure, self._failed_at = error, time.monotonic()
+            self._failure, self._failed_at = fresh(error), time.monotonic()
             raise
         self._failure = None
         loaded = LoadedCertificate.create(certificate, record.version)

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from uuid import UUID
 
 import structlog
-from cachetools import LRUCache, TLRUCache
+from cachetools import Cache, LRUCache, TLRUCache
 
 from core.certificate import Certificate, CertificateError
 from core.vault import certificate_path
@@ -112,6 +112,11 @@ class Flight:
     task: asyncio.Task[LoadedCertificate]
 
 
+def fresh(error: VaultError | CertificateError) -> VaultError | CertificateError:
+    """The same without its traceback, whose frames hold what was read, private keys included."""
+    return CertificateError(error.code, error.message) if isinstance(error, CertificateError) else error.again()
+
+
 def _key(entry: Wanted) -> Key:
     return entry.hostname, entry.fingerprint, entry.vault_version
 
@@ -160,7 +165,7 @@ class SecretCache:
             return found
         key = _key(entry)
         if (failure := self._failed.get(key)) is not None:
-            raise failure.with_traceback(None)  # else each raise would make it longer
+            raise fresh(failure)
         flight = self._under_way.get(entry.hostname)
         if flight is None or flight.key != key:
             task = asyncio.create_task(self._fetch(entry), name=f"fetch {entry.hostname}")
@@ -177,7 +182,8 @@ class SecretCache:
 
     def expiries(self) -> Iterator[tuple[str, float]]:
         """Hostname and end of validity (Unix seconds) of every certificate in memory."""
-        for hostname, kept in self._kept.items():
+        for hostname in self._kept:
+            kept = Cache.__getitem__(self._kept, hostname)  # a look that makes nothing more recently used
             yield hostname, kept.certificate.facts.not_after.timestamp()
 
     async def close(self) -> None:
@@ -236,4 +242,4 @@ class SecretCache:
             return
         error = task.exception()  # asked for, so that a failure nobody waits for is not reported as unseen
         if isinstance(error, VaultError | CertificateError):
-            self._failed[key] = error
+            self._failed[key] = fresh(error)

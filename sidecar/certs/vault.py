@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import httpx
 import structlog
@@ -40,28 +40,28 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class VaultError(NameplateError):
-    """Reading from Vault failed. Codes: see the subclasses."""
+    """Reading from Vault failed. `code` is each subclass's own."""
+
+    CODE: ClassVar[str] = "vault_failed"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(self.CODE, message)
+
+    def again(self) -> Self:
+        """The same error without its traceback."""
+        return type(self)(self.message)
 
 
 class VaultUnavailable(VaultError):
-    """Code vault_unavailable."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("vault_unavailable", message)
+    CODE = "vault_unavailable"
 
 
 class VaultDenied(VaultError):
-    """Code vault_denied."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("vault_denied", message)
+    CODE = "vault_denied"
 
 
 class VaultNotFound(VaultError):
-    """Code vault_not_found."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("vault_not_found", message)
+    CODE = "vault_not_found"
 
 
 @dataclass(frozen=True, slots=True)

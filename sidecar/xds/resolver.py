@@ -25,7 +25,7 @@ from core.certificate import CertificateError
 from core.hostname import normalize_sni
 from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import LoadedCertificate, SecretCache, version_of
-from sidecar.certs.vault import VaultError
+from sidecar.certs.vault import VaultError, VaultUnavailable
 from sidecar.directory.entry import Entry, Unknown
 from sidecar.directory.errors import LoadFailed
 
@@ -34,6 +34,10 @@ DEFAULT_NAME: Final = "default"  # `default_value` of Envoy's SNI certificate ma
 # Seconds until a cold name is given up, PostgreSQL and Vault together. Below the 5 s of Envoy's
 # transport_socket_connect_timeout, so that the client gets an alert and not a closed connection.
 ANSWER_DEADLINE: Final = 3.0
+
+# Seconds after which Vault is asked a second time for a waiting handshake, in case one answer was lost. Longer than
+# sidecar.certs.vault.HOLD_OFF and sidecar.certs.secrets.UNAVAILABLE_LIFETIME, which would fail it without asking.
+SECOND_TRY: Final = 0.6
 
 
 class Outcome(Enum):
@@ -122,13 +126,24 @@ class Resolver:
                     answer = self.resolve(name, held)
                 if answer is not Later.LOAD:
                     return answer
-                if entry is not None and not entry.platform:
-                    return self._serve(name, host, await self._secrets.fetch(entry), held)
-                return self._serve(name, host, await self._platform.load(), held)
+                return self._serve(name, host, await self._fetch(entry), held)
         except (LoadFailed, VaultError, TimeoutError):
             return Failed(Outcome.UNAVAILABLE, self._instead(name, host, entry))
         except CertificateError:
             return Failed(Outcome.UNFIT, self._instead(name, host, entry))
+
+    async def _fetch(self, entry: Entry | None) -> LoadedCertificate:
+        """The entry's certificate, or else the platform's. Raises VaultError, CertificateError."""
+        try:
+            return await self._fetch_once(entry)
+        except VaultUnavailable:
+            await asyncio.sleep(SECOND_TRY)
+            return await self._fetch_once(entry)
+
+    async def _fetch_once(self, entry: Entry | None) -> LoadedCertificate:
+        if entry is not None and not entry.platform:
+            return await self._secrets.fetch(entry)
+        return await self._platform.load()
 
     def _known(self, name: str, host: str, entry: Entry | None, held: str | None) -> Answer:
         if entry is None:

@@ -28,6 +28,9 @@ UNACKNOWLEDGED: Final = 64
 UNACKNOWLEDGED_NAMES: Final = 500
 
 
+Saying = tuple[str, int, str]  # name, which ask it answers, version (or REMOVED)
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A NACK: what was rejected (name, version), in the client's words."""
@@ -51,11 +54,11 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An encoded response that is not sent yet. `says`: name, its record's ask, version (or REMOVED)."""
+    """An encoded response that is not sent yet."""
 
     data: bytes = field(repr=False)
     nonce: str
-    says: tuple[tuple[str, int, str], ...]
+    says: tuple[Saying, ...]
 
 
 @dataclass(slots=True)
@@ -143,7 +146,7 @@ class Subscription(ABC):
         self._responses += 1
         return str(self._responses)
 
-    def _says(self, name: str, version: str) -> tuple[str, int, str]:
+    def _says(self, name: str, version: str) -> Saying:
         record = self._records.get(name)
         return name, record.ask if record is not None else 0, version
 
@@ -155,7 +158,7 @@ class DeltaSubscription(Subscription):
         super().__init__(type_url)
         self._started = False
         self._explicit = False
-        self._awaited: dict[str, tuple[tuple[str, int, str], ...]] = {}
+        self._awaited: dict[str, tuple[Saying, ...]] = {}
         self._awaited_names = 0
 
     @property
@@ -211,7 +214,7 @@ class DeltaSubscription(Subscription):
         message = wire.DeltaDiscoveryResponse(type_url=self.type_url, nonce=nonce, removed_resources=names)
         return self._await_ack(message.SerializeToString(), nonce, tuple(self._says(name, REMOVED) for name in names))
 
-    def _await_ack(self, data: bytes, nonce: str, says: tuple[tuple[str, int, str], ...]) -> Response:
+    def _await_ack(self, data: bytes, nonce: str, says: tuple[Saying, ...]) -> Response:
         # From here on and not from `sent`: the ACK may be read before the write is seen to be done.
         self._awaited[nonce] = says
         self._awaited_names += len(says)
@@ -245,7 +248,7 @@ class StateOfTheWorldSubscription(Subscription):
         super().__init__(type_url)
         self._explicit = False
         self._last_nonce = ""
-        self._awaited: tuple[tuple[str, int, str], ...] | None = None
+        self._awaited: tuple[Saying, ...] | None = None
 
     @property
     def window(self) -> int:
@@ -297,7 +300,7 @@ class StateOfTheWorldSubscription(Subscription):
 
 
 def _rejection(
-    says: tuple[tuple[str, int, str], ...], request: wire.DeltaDiscoveryRequest | wire.DiscoveryRequest
+    says: tuple[Saying, ...], request: wire.DeltaDiscoveryRequest | wire.DiscoveryRequest
 ) -> Rejection | None:
     if not request.HasField("error_detail"):
         return None

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from core.certificate import Certificate, CertificateError
@@ -103,10 +103,28 @@ def test_what_is_no_certificate_is_refused(chain: str) -> None:
     assert code(lambda: Certificate.parse(chain, key)) == "certificate_unreadable"
 
 
-def test_a_key_of_a_kind_that_envoy_does_not_take_is_refused() -> None:
-    key = ed25519.Ed25519PrivateKey.generate()
+@pytest.mark.parametrize(
+    "key",
+    [
+        ed25519.Ed25519PrivateKey.generate(),
+        ec.generate_private_key(ec.SECP256K1()),
+        rsa.generate_private_key(public_exponent=65537, key_size=1024),
+    ],
+    ids=["Ed25519", "secp256k1", "RSA 1024"],
+)
+def test_a_key_of_a_kind_that_envoy_does_not_take_is_refused(key) -> None:
     chain, _ = Authority().issue("shop.example", key=key)
     assert code(lambda: Certificate.parse(chain, key_pem(key))) == "certificate_unreadable"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(public_exponent=65537, key_size=2048)],
+    ids=["P-384", "RSA 2048"],
+)
+def test_the_usual_kinds_of_key_are_taken(key) -> None:
+    chain, _ = Authority().issue("shop.example", key=key)
+    Certificate.parse(chain, key_pem(key)).check("shop.example", NOW)
 
 
 def test_a_record_without_a_key_is_refused() -> None:

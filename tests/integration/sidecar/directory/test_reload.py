@@ -155,3 +155,25 @@ async def test_a_directory_that_never_fitted_is_filled_as_far_as_it_goes(
         expected = await live_names(database)
         assert sidecar.held().items() <= expected.items()
         assert await sidecar.service.source.load("s2999.test") == expected["s2999.test"]
+
+
+async def test_an_incomplete_directory_that_is_read_anew_keeps_the_names_in_use(
+    rows: Rows, database: Database, state_dir: Path, eventually: Eventually
+) -> None:
+    """Else every name in use would have to be loaded again, at once."""
+    await rows.domains(f"s{n}.test" for n in range(300))
+    async with running(database.sidecar_dsn, state_dir, capacity=20) as sidecar:
+        await eventually(lambda: sidecar.feed.reads > 0)
+        in_use = [f"s{n}.test" for n in range(299, 279, -1)]
+        for name in in_use:
+            await sidecar.service.source.load(name)
+        assert set(sidecar.held()) == set(in_use)
+        await behind_its_back(
+            database, REASONS["another_feed"] + "; DELETE FROM custom_domains WHERE hostname = 's299.test'"
+        )
+        await told(rows)
+        await eventually(lambda: sidecar.feed.reloads == 2)
+        assert set(in_use[1:]) <= set(sidecar.held())
+        assert sidecar.held().items() <= (await live_names(database)).items()
+        await eventually(lambda: frozenset({ANY_NAME}) in sidecar.announced)
+        assert "s299.test" in set().union(*sidecar.announced)

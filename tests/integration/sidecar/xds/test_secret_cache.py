@@ -147,6 +147,27 @@ async def test_no_more_certificates_are_kept_than_there_is_room_for(room):
     assert "n0.brand.test" in kept
 
 
+async def test_looking_at_them_all_makes_none_more_recently_used(room):
+    secrets = SecretCache(room.vault, capacity=2)
+    one, two, three = [await room.add(f"{name}.brand.test") for name in ("one", "two", "three")]
+    await secrets.fetch(one)
+    await secrets.fetch(two)
+    secrets.get(one)
+    assert len(list(secrets.expiries())) == 2
+    await secrets.fetch(three)
+    assert secrets.get(two) is None
+    assert secrets.get(one) is not None
+
+
+async def test_a_failure_that_is_remembered_holds_no_key(room):
+    entry = await room.add("shop.brand.test", "other.brand.test")
+    for _ in range(2):
+        with pytest.raises(CertificateError):
+            await room.secrets.fetch(entry)
+    (failure,) = room.secrets._failed.values()
+    assert (failure.__traceback__, failure.__cause__, failure.__context__) == (None, None, None)
+
+
 async def test_the_end_of_validity_of_each_is_told(room):
     await room.store_platform()
     await room.platform.look()
