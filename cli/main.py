@@ -81,7 +81,7 @@ def migrate() -> None:
         settings = OwnerSettings()  # type: ignore[call-arg]  # from the environment
     try:
         done = asyncio.run(apply(settings.owner_database_url.get_secret_value()))
-    except (MigrationError, asyncpg.PostgresError, OSError) as error:
+    except (MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         typer.echo(f"nameplate: the database was not migrated: {error}", err=True)
         raise typer.Exit(1) from error
     for migration in done:

@@ -5,13 +5,17 @@ The names of the platform's own specification (DOMAINS_…) are honoured as they
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from core.hostname import normalize_sni
 
 
 def split_list(value: Any) -> Any:
@@ -19,19 +23,38 @@ def split_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def postgresql_url(value: SecretStr) -> SecretStr:
+    """Refuse what the driver would refuse, whose own message quotes a piece of the password."""
+    problem = "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with / ? # @ : of a password percent-encoded"
+    try:
+        url = urlsplit(value.get_secret_value())
+    except ValueError:
+        raise ValueError(problem) from None
+    hosts = url.netloc.rpartition("@")[2].split(",")
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+    if url.scheme not in ("postgresql", "postgres") or not all(re.fullmatch(r"\d{0,5}", port) for port in ports):
+        raise ValueError(problem)
+    return value
+
+
+PostgresqlUrl = Annotated[SecretStr, AfterValidator(postgresql_url)]
+
+
 class OwnerSettings(BaseSettings):
     """Of `nameplate migrate` only: control itself never has the right to change the schema."""
 
     model_config = SettingsConfigDict(env_prefix="NAMEPLATE_", frozen=True, extra="ignore")
 
-    owner_database_url: SecretStr = Field(description="PostgreSQL, as a role that may create roles and own the tables.")
+    owner_database_url: PostgresqlUrl = Field(
+        description="PostgreSQL, as a role that may create roles and own the tables."
+    )
 
 
 class ControlSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NAMEPLATE_", frozen=True, extra="ignore", populate_by_name=True)
 
-    control_database_url: SecretStr = Field(description="PostgreSQL, as role nameplate_control.")
-    api_database_url: SecretStr = Field(description="PostgreSQL, as role nameplate_api.")
+    control_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_control.")
+    api_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_api.")
     api_listen: str = Field(
         "127.0.0.1:8080", pattern=r"^[^\s:]+:\d{1,5}$", description="HOST:PORT of the tenants' API."
     )
@@ -51,15 +74,15 @@ class ControlSettings(BaseSettings):
     jwt_audience: str = Field(description="The `aud` that tokens must have.")
     jwt_tenant_claim: str = Field("tenant_id", description="The claim with the tenant's UUID.")
 
-    vault_addr: str = Field(description="https://vault:8200")
+    vault_addr: str = Field(pattern=r"^https?://\S+$", description="https://vault:8200")
     vault_mount: str = Field("secret", description="The KV v2 mount.")
     vault_role_id: str = Field(description="AppRole of control.")
     vault_secret_id: SecretStr | None = None
     vault_secret_id_file: Path | None = None
-    vault_ca_file: Path | None = Field(None, description="Trust for Vault's TLS; default: the system's.")
+    vault_ca_file: FilePath | None = Field(None, description="Trust for Vault's TLS; default: the system's.")
 
-    acme_directory_url: str = Field(description="The CA's ACME directory.")
-    acme_ca_file: Path | None = Field(None, description="Trust for the directory's TLS; default: the system's.")
+    acme_directory_url: str = Field(pattern=r"^https?://\S+$", description="The CA's ACME directory.")
+    acme_ca_file: FilePath | None = Field(None, description="Trust for the directory's TLS; default: the system's.")
     acme_contact: str | None = Field(None, description="mailto: address for the CA.")
 
     dns_check_interval: timedelta = Field(
@@ -79,6 +102,20 @@ class ControlSettings(BaseSettings):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return split_list(value)
+
+    @field_validator("api_listen")
+    @classmethod
+    def _port(cls, value: str) -> str:
+        if int(value.rpartition(":")[2]) > 65535:  # the resolver takes it modulo 65,536
+            raise ValueError("a port is at most 65535")
+        return value
+
+    @field_validator("platform_domain", "cname_target")
+    @classmethod
+    def _hostname(cls, value: str) -> str:
+        if value and normalize_sni(value.removesuffix(".")) is None:
+            raise ValueError("is not a hostname (an international name is written with its xn-- labels)")
+        return value
 
     @field_validator("dns_check_interval", mode="before")
     @classmethod

@@ -38,11 +38,13 @@ def configure(process: str, level: str = "info") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    rendering: list[structlog.types.Processor] = (
-        [hide_secrets, structlog.dev.ConsoleRenderer()]
+    # Tracebacks become text before secrets are hidden, and never with the values of local variables.
+    renderer = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         if terminal
-        else [structlog.processors.format_exc_info, hide_secrets, structlog.processors.JSONRenderer()]
+        else structlog.processors.JSONRenderer()
     )
+    rendering: list[structlog.types.Processor] = [structlog.processors.format_exc_info, hide_secrets, renderer]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -168,18 +168,18 @@ class Feed:
             await self._reload(reader, reason)
             return True
         if unseen.more:
-            if (reason := await self._read_many(reader, seen)) is not None:
+            if (reason := await self._read_many(reader, seen, unseen.knows_last)) is not None:
                 await self._reload(reader, reason)
             return True
         await self._apply(reader, unseen.changes)
         self._advance(seen.advanced(unseen.head, unseen.changes), unseen.changes)
         return bool(unseen.changes)
 
-    async def _read_many(self, reader: Reader, seen: Position) -> str | None:
+    async def _read_many(self, reader: Reader, seen: Position, knows_last: bool) -> str | None:
         """As many as there are, in slices of one snapshot; or the reason why they are not all there any more."""
         async with reader.consistent() as now:
             head, position = now.head, seen
-            if (reason := seen.reason_to_reload(head, knows_last=True)) is not None:
+            if (reason := seen.reason_to_reload(head, knows_last)) is not None:
                 return reason
             async for changes in reader.all_changes(seen):
                 await self._apply(reader, changes)

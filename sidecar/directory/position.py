@@ -72,16 +72,16 @@ class Position:
     def reason_to_reload(self, head: Head, knows_last: bool) -> str | None:
         """Why the changes after this position would not be all there are; None: they are.
 
-        `knows_last`: the server still has the row `last`, or there is no `last`.
+        `knows_last`: the server has the change `last`; False too if there is no `last`.
         """
         seen = self.head
         if head.feed_id != seen.feed_id:
             return "another_feed"
         if head.xmax < seen.xmax or head.pruned_xid < seen.pruned_xid:
             return "server_went_back"
-        # A pruning that was there at the last read took nothing that was unread then.
-        if head.pruned_xid > seen.pruned_xid and head.pruned_xid >= seen.xmin:
+        # Only what was pruned since the last read can have been unread. Older changes are pruned before newer ones.
+        if head.pruned_xid > seen.pruned_xid and (head.pruned_xid >= seen.xmin or not knows_last):
             return "changes_pruned"
-        if not knows_last and self.last is not None and self.last.xid > head.pruned_xid:
+        if self.last is not None and not knows_last and self.last.xid > head.pruned_xid:
             return "server_lost_changes"
         return None

@@ -88,7 +88,7 @@ class Reader:
         changes = [Change(*row[4:]) for row in rows[:limit] if row[4] is not None]
         return Unseen(
             Head.parse(feed_id, snapshot, pruned_xid),
-            knows_last or position.last is None,
+            knows_last,
             changes,
             len(rows) > limit,
         )

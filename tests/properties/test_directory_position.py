@@ -70,7 +70,7 @@ class Reader:
         head, position = server.head(), self.position
         if position is not None:
             last = position.last
-            knows_last = last is None or last in [change.mark for change in server.committed]
+            knows_last = last in [change.mark for change in server.committed]
             if position.reason_to_reload(head, knows_last) is None:
                 seen = position.head
                 unseen = [
@@ -135,6 +135,7 @@ REUSED = [*FORGOTTEN, ("begin",), ("write", 0, "a"), ("end", 0, True), ("begin",
 
 
 @example(REUSED)
+@example([*FORGOTTEN, ("begin",), ("write", 0, "a"), ("end", 0, True), ("prune", 1)])
 @example([("begin",), ("write", 0, "b"), ("end", 0, True), *REUSED])
 @given(st.lists(ROUGH, max_size=60))
 def test_nothing_is_missed_when_the_server_crashes_and_prunes(steps: list[tuple[object, ...]]) -> None:

@@ -38,6 +38,8 @@ from sidecar.xds.service import SecretService
 PLATFORM = "platform.test"
 HOUR = 3600.0
 
+LOADS_PER_SECOND = 1000
+
 
 class Authority:
     """A root and an intermediate in memory, so that a certificate of any shape costs a millisecond."""
@@ -209,7 +211,7 @@ async def room(
     directory.replace({})
     directory.fresh_for(HOUR)
     postgres = Postgres(dsn or f"postgresql://nobody@127.0.0.1:{free_port()}/none", domain)
-    source = Source(directory, postgres, Budget(1000))
+    source = Source(directory, postgres, Budget(LOADS_PER_SECOND))
     async with Vault(
         mount.url, mount=mount.path, role_id=mount.sidecar.role_id, secret_id=lambda: mount.sidecar.secret_id
     ) as vault:

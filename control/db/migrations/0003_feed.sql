@@ -1,7 +1,9 @@
 -- Triggers that write the change feed, and the views that the sidecar reads. Their owner is the workers' role, whose
 -- policies (0004) let it see every row: so row level security can be forced on the tables' owner too.
+-- pg_temp comes last in the functions' search path: where it is not named it comes first, and a caller's temporary table
+-- (with a trigger on it) would stand in for ours, with the workers' rights.
 
-CREATE FUNCTION record_domain_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+CREATE FUNCTION record_domain_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     was_visible BOOLEAN := TG_OP <> 'INSERT' AND OLD.deleted_at IS NULL AND OLD.status IN ('verified', 'active');
     is_visible  BOOLEAN := TG_OP <> 'DELETE' AND NEW.deleted_at IS NULL AND NEW.status IN ('verified', 'active');
@@ -23,7 +25,7 @@ $$;
 CREATE TRIGGER domain_change AFTER INSERT OR UPDATE OR DELETE ON custom_domains
     FOR EACH ROW EXECUTE FUNCTION record_domain_change();
 
-CREATE FUNCTION record_tenant_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+CREATE FUNCTION record_tenant_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND OLD.slug = NEW.slug THEN
         RETURN NULL;
@@ -40,7 +42,7 @@ $$;
 CREATE TRIGGER tenant_change AFTER INSERT OR UPDATE OR DELETE ON tenants
     FOR EACH ROW EXECUTE FUNCTION record_tenant_change();
 
-CREATE FUNCTION record_challenge_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+CREATE FUNCTION record_challenge_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO changes (kind, key) VALUES ('challenge', CASE TG_OP WHEN 'DELETE' THEN OLD.token ELSE NEW.token END);
     RETURN NULL;
@@ -71,7 +73,7 @@ CREATE TRIGGER announce AFTER INSERT OR UPDATE OF run_at, kind ON jobs FOR EACH 
 -- The tenant API asks for work on its own domain; it has no other right on jobs. Work under way keeps its lease. A look
 -- at the DNS never displaces a revocation, nor the certificate of a domain that is proven already.
 CREATE FUNCTION request_job_v1(wanted_domain UUID, wanted_kind TEXT) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM custom_domains WHERE id = wanted_domain
                    AND tenant_id = nullif(current_setting('app.current_tenant', true), '')::uuid) THEN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from cachetools import LRUCache
@@ -42,11 +43,13 @@ async def test_a_name_that_nobody_has_is_looked_for_once(room, client):
 
 async def test_more_unknown_names_than_the_budget_are_refused_all_the_same(room, client):
     names = [f"n{number}.nobody.test" for number in range(1500)]
+    started = time.monotonic()
     await client.subscribe(*names)
     removed: set[str] = set()
     while len(removed) < len(names):
         removed.update((await client.read()).removed)
     counters = room.service.counters
-    assert counters.removed_unknown + counters.removed_unavailable == 1500
-    assert room.source.loads <= 1200
-    assert counters.removed_unavailable >= 300
+    assert counters.removed_unknown + counters.removed_unavailable == len(names)
+    # A second's worth is saved up at the start; a slow machine earns more while it goes on.
+    assert room.source.loads <= secrets.LOADS_PER_SECOND * (1 + time.monotonic() - started)
+    assert room.source.loads >= counters.removed_unknown

@@ -54,9 +54,17 @@ def test_a_server_that_cannot_be_followed_says_why(now: Head, knows_last: bool, 
     assert seen.reason_to_reload(now, knows_last) == reason
 
 
-def test_pruning_what_was_read_already_is_no_reason() -> None:
+def test_pruning_older_changes_than_the_last_one_read_is_no_reason() -> None:
     seen = Position(head(100, pruned=50), change(7, 99).mark)
-    assert seen.reason_to_reload(head(200, 200, pruned=99), knows_last=False) is None
+    assert seen.reason_to_reload(head(200, 200, pruned=90), knows_last=True) is None
+
+
+def test_pruning_the_last_change_read_may_have_taken_later_ones_too() -> None:
+    """Their transactions may have had ids that a crashed server forgot it had used, below the position."""
+    seen = Position(head(100, pruned=50), change(7, 99).mark)
+    assert seen.reason_to_reload(head(200, 200, pruned=99), knows_last=False) == "changes_pruned"
+    # Once: after the reload that pruning is known.
+    assert Position(head(200, 200, pruned=99)).reason_to_reload(head(210, 210, pruned=99), knows_last=False) is None
 
 
 def test_pruning_is_a_reason_once_though_an_old_transaction_holds_the_position() -> None:
