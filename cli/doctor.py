@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +13,9 @@ import dns.name
 import httpx
 from dns.rdatatype import RdataType
 from rich.console import Console
+from rich.markup import escape
 
+from api.jwks import KeySetError, KeysUnavailable, KeyUrl, parse_key_set
 from cli.complaint import explain_settings
 from control.db.migrate import MigrationError, applied, available, pending
 from control.dns.outcome import Answer
@@ -46,9 +49,9 @@ async def run() -> int:
     findings = await asyncio.gather(*(check(settings) for check in CHECKS))
     for finding in findings:
         mark = "[bold red]✗[/]" if finding.mend else "[green]✓[/]"
-        console.print(f"{mark} {finding.what}: {finding.seen}")
+        console.print(f"{mark} {finding.what}: {escape(finding.seen)}", soft_wrap=True)
         if finding.mend:
-            console.print(f"    → {finding.mend}", markup=False)
+            console.print(f"    → {finding.mend}", markup=False, soft_wrap=True)
     return int(any(finding.mend for finding in findings))
 
 
@@ -71,6 +74,8 @@ async def database(settings: ControlSettings) -> Finding:
         if above:
             return Finding(what, f"{user} is above row level security", "connect as nameplate_control")
         missing = pending(await applied(connection), available())
+    except asyncpg.InsufficientPrivilegeError as error:
+        return Finding(what, str(error), "connect as nameplate_control")
     except (asyncpg.PostgresError, MigrationError) as error:
         return Finding(what, str(error), migrate)
     finally:
@@ -89,6 +94,8 @@ async def isolation(settings: ControlSettings) -> Finding:
         user = await connection.fetchval("SELECT current_user")
         if await connection.fetchval("SELECT count(*) FROM custom_domains") or user != "nameplate_api":
             return Finding(what, f"{user} sees every tenant's rows", "connect as nameplate_api")
+    except asyncpg.InsufficientPrivilegeError as error:
+        return Finding(what, str(error), "connect as nameplate_api")
     except asyncpg.PostgresError as error:
         return Finding(what, str(error), "NAMEPLATE_OWNER_DATABASE_URL=… nameplate migrate")
     finally:
@@ -110,7 +117,10 @@ async def secrets(settings: ControlSettings) -> Finding:
         await vault.read(certificate_path(NOBODY))
         default = await vault.read(DEFAULT_CERTIFICATE)
     except VaultError as error:
-        policy = "nameplate vault-policy control | vault policy write nameplate-control -"
+        policy = (
+            "check NAMEPLATE_VAULT_ROLE_ID, …_SECRET_ID and …_MOUNT, and the AppRole's policy: "
+            "nameplate vault-policy control | vault policy write nameplate-control -"
+        )
         return Finding(
             what, str(error), policy if error.code == "vault_denied" else "check NAMEPLATE_VAULT_ADDR; unseal it"
         )
@@ -122,6 +132,26 @@ async def secrets(settings: ControlSettings) -> Finding:
         mend = f"vault kv put -mount={settings.vault_mount} {DEFAULT_CERTIFICATE} chain=@chain.pem key=@key.pem"
         return Finding(what, "the platform's own certificate is not there", mend)
     return Finding(what, "logged in, platform certificate found")
+
+
+async def token_keys(settings: ControlSettings) -> Finding:
+    """Without them every request to the API is refused."""
+    what = "keys of tenants' tokens"
+    name = "NAMEPLATE_JWT_JWKS_URL" if settings.jwt_jwks_url else "NAMEPLATE_JWT_JWKS_FILE"
+    try:
+        if settings.jwt_jwks_url:
+            source = KeyUrl(settings.jwt_jwks_url)
+            try:
+                keys = await source.keys()
+            finally:
+                await source.close()
+        else:
+            keys = parse_key_set((settings.jwt_jwks_file or Path()).read_bytes())
+    except KeysUnavailable:
+        return Finding(what, "none could be fetched", f"check {name}")
+    except (OSError, ValueError, KeySetError) as error:
+        return Finding(what, str(error), f"check {name}")
+    return Finding(what, f"{len(keys)} found")
 
 
 async def directory(settings: ControlSettings) -> Finding:
@@ -153,4 +183,4 @@ async def names(settings: ControlSettings) -> Finding:
     return Finding(what, f"{settings.target} is known to all {len(answers)}")
 
 
-CHECKS: tuple[Check, ...] = (database, isolation, secrets, directory, names)
+CHECKS: tuple[Check, ...] = (database, isolation, secrets, token_keys, directory, names)

@@ -2,7 +2,8 @@
 
 start   no core dumps · settings · pools that connect when first used · API and workers
 serve   a part that fails takes the process down with exit code 1: whoever supervises it starts it anew
-drain   SIGTERM or SIGINT: requests under way end, jobs are given back for another replica · exit 0
+drain   SIGTERM or SIGINT: requests under way end, jobs are given back for another replica · exit 0; a thread that
+        still waits for a silent CA or Vault is left behind, as its job is another replica's now
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -57,6 +61,7 @@ CONCURRENCY: dict[Kind, int] = {"verify": 100, "obtain": 16, "revoke": 4}
 THREADS = 32
 POOL = 20  # connections at most, for the workers and for the API each
 DRAIN = 10.0  # seconds for requests under way
+THREADS_DRAIN = 3.0  # seconds for what threads ask of the CA and Vault
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -71,7 +76,6 @@ class Server(uvicorn.Server):
 
 async def run(settings: ControlSettings, stop: asyncio.Event) -> int:
     """Serve until `stop` is set. Returns the exit code. Raises ValueError and NameplateError for unusable settings."""
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, "control"))
     registry = CollectorRegistry()
     replica = new_replica_name(socket.gethostname())
     actor = f"control:{replica}"
@@ -223,11 +227,26 @@ def main() -> int:
             print(f"nameplate: {variable(problem['loc'])}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         return 2
     logs.configure("control", settings.log_level)
+    threads = ThreadPoolExecutor(THREADS, "control")
     with runner() as loop:
-        return loop.run(_until_signal(settings))
+        code = loop.run(_until_signal(settings, threads))
+        if not ended(threads, THREADS_DRAIN):
+            log.warning("threads_left_behind")
+            logging.shutdown()
+            os._exit(code)  # Python itself would wait for them, and a request to a silent CA takes 20 seconds
+        return code
 
 
-async def _until_signal(settings: ControlSettings) -> int:
+def ended(threads: ThreadPoolExecutor, seconds: float) -> bool:
+    """Take no more work, and say whether all that was taken came to its end within the seconds."""
+    waiting = threading.Thread(target=threads.shutdown, kwargs={"cancel_futures": True}, daemon=True)
+    waiting.start()
+    waiting.join(seconds)
+    return not waiting.is_alive()
+
+
+async def _until_signal(settings: ControlSettings, threads: ThreadPoolExecutor) -> int:
+    asyncio.get_running_loop().set_default_executor(threads)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +21,7 @@ from embedded.stack import PLATFORM, Stack
 
 UNTIL_ACTIVE = 60.0  # seconds; a CA may take its time to validate
 UNTIL_REFUSED = 1.0  # seconds from DELETE to the first refused handshake: what the README promises
-LOOK = 0.1
+LOOK = 0.05
 
 
 @dataclass(slots=True)
@@ -34,6 +34,14 @@ class Named:
     body: dict[str, Any]
     recorded_at: float = 0.0
     served_at: float = 0.0
+    trail: list[str] = field(default_factory=list)
+
+    def look(self, body: dict[str, Any]) -> None:
+        """Take over what the API says now, and remember each state that was seen."""
+        self.body = body
+        state = f"{body['status']}/{body['sslStatus']}"
+        if self.trail[-1:] != [state]:
+            self.trail.append(state)
 
     @property
     def id(self) -> str:
@@ -87,7 +95,10 @@ class Story:
         self._console.print(table)
 
     async def _bring(self, owner: Customer, hostname: str, *, apex: bool) -> Named:
-        return Named(hostname, apex, owner, await owner.register(hostname))
+        body = await owner.register(hostname)
+        domain = Named(hostname, apex, owner, body)
+        domain.look(body)
+        return domain
 
     async def _prove(self) -> None:
         self._chapter("2. The records go into the zones, and each tenant presses “Verify now”")
@@ -100,6 +111,7 @@ class Story:
         with Live(console=self._console, refresh_per_second=10, transient=not self._console.is_terminal) as live:
             await asyncio.gather(*(self._follow(domain, live, domains) for domain in domains))
         for domain in domains:
+            self._console.print(f"  {domain.hostname} was seen as {' → '.join(domain.trail)}", highlight=False)
             took = domain.served_at - domain.recorded_at
             self._ledger.check(
                 f"{domain.hostname} is active, and answers over HTTPS",
@@ -122,7 +134,7 @@ class Story:
         """Watch the states change until the browser gets its first good answer."""
         deadline = time.monotonic() + UNTIL_ACTIVE
         while time.monotonic() < deadline:
-            domain.body = await domain.owner.detail(domain.id)
+            domain.look(await domain.owner.detail(domain.id))
             live.update(progress(domains))
             if domain.body["status"] == "failed":
                 return
