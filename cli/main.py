@@ -109,12 +109,13 @@ def token(
 
     try:
         provider = IdentityProvider.from_file(key, issuer, audience)
-    except (OSError, ValueError) as error:
-        typer.echo(f"nameplate: {key}: {error}", err=True)
+        if jwks is not None:
+            jwks.write_text(provider.jwks())
+        signed = provider.token(tenant, subject, int(hours * 3600))
+    except (OSError, ValueError, TypeError) as error:  # TypeError: the key is encrypted
+        typer.echo(f"nameplate: no token was made with {key}: {error}", err=True)
         raise typer.Exit(1) from error
-    if jwks is not None:
-        jwks.write_text(provider.jwks())
-    typer.echo(provider.token(tenant, subject, int(hours * 3600)))
+    typer.echo(signed)
 
 
 @app.command()

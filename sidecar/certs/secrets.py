@@ -98,9 +98,10 @@ Key = tuple[str, str | None, int | None]  # hostname, fingerprint, Vault version
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """`key`: what the certificate was fetched for."""
+    """`key`, `domain_id`: what the certificate was fetched for."""
 
     key: Key
+    domain_id: str
     certificate: LoadedCertificate
 
 
@@ -152,9 +153,12 @@ class SecretCache:
         return None
 
     def stale(self, entry: Wanted) -> LoadedCertificate | None:
-        """An earlier certificate of the entry's hostname, for when its own cannot be had."""
+        """An earlier certificate of the entry's domain, for when its own cannot be had.
+
+        Not one of another tenant, whose domain was deleted while no change could be read.
+        """
         kept = self._kept.get(entry.hostname)
-        return kept.certificate if kept is not None else None
+        return kept.certificate if kept is not None and kept.domain_id == entry.domain_id else None
 
     async def fetch(self, entry: Wanted) -> LoadedCertificate:
         """The entry's certificate, from memory or from Vault. Raises VaultError, CertificateError.
@@ -212,7 +216,7 @@ class SecretCache:
             self.fetch_seconds += time.perf_counter() - started
         flight = self._under_way.get(entry.hostname)
         if flight is not None and flight.task is asyncio.current_task():
-            self._kept[entry.hostname] = Kept(flight.key, certificate)
+            self._kept[entry.hostname] = Kept(flight.key, entry.domain_id, certificate)
         return certificate
 
     async def _read(self, entry: Wanted) -> LoadedCertificate:

@@ -129,10 +129,12 @@ class Feed:
 
     async def _read_and_wait(self, connection: asyncpg.Connection[Any]) -> None:
         reader = self._postgres.reader(connection)
+        missing = await self._what_the_server_lost(reader)
         told_at = -SIGHTING_INTERVAL
         while not connection.is_closed():
             self._hint.clear()
-            news = await self._read(reader)
+            news = await self._read(reader, missing)
+            missing = frozenset()
             if news or self._clock() - told_at >= SIGHTING_INTERVAL - READ_SPACING:
                 await self._tell(reader)
                 told_at = self._clock()
@@ -146,16 +148,20 @@ class Feed:
                 continue
         raise ConnectionResetError("closed by the server")
 
-    async def _read(self, reader: Reader) -> bool:
+    async def _what_the_server_lost(self, reader: Reader) -> frozenset[int]:
+        """It may be another server than before, or one that was restored."""
+        return frozenset() if self.resume_from is None else await reader.missing_changes(self.resume_from)
+
+    async def _read(self, reader: Reader, missing: frozenset[int]) -> bool:
         """Apply what there is to apply; whether there was anything."""
-        news = await self._read_changes(reader)
+        news = await self._read_changes(reader, missing)
         self.reads += 1
         self.revision += news
         self._read_at = self._clock()
         self._directory.fresh_for(STALE_AFTER)
         return news
 
-    async def _read_changes(self, reader: Reader) -> bool:
+    async def _read_changes(self, reader: Reader, missing: frozenset[int]) -> bool:
         seen = self.resume_from
         if seen is None or self._directory.overflowing:
             await self._reload(reader, "nothing_read_yet" if seen is None else "capacity_exceeded")
@@ -164,22 +170,22 @@ class Feed:
             self._challenges.replace(await reader.all_challenges(challenge_limits.CAPACITY))
             self._challenges_loaded = True
         unseen = await reader.read_changes(seen)
-        if (reason := seen.reason_to_reload(unseen.head, unseen.knows_last)) is not None:
+        if (reason := seen.reason_to_reload(unseen.head, missing)) is not None:
             await self._reload(reader, reason)
             return True
         if unseen.more:
-            if (reason := await self._read_many(reader, seen, unseen.knows_last)) is not None:
+            if (reason := await self._read_many(reader, seen, missing)) is not None:
                 await self._reload(reader, reason)
             return True
         await self._apply(reader, unseen.changes)
         self._advance(seen.advanced(unseen.head, unseen.changes), unseen.changes)
         return bool(unseen.changes)
 
-    async def _read_many(self, reader: Reader, seen: Position, knows_last: bool) -> str | None:
+    async def _read_many(self, reader: Reader, seen: Position, missing: frozenset[int]) -> str | None:
         """As many as there are, in slices of one snapshot; or the reason why they are not all there any more."""
-        async with reader.consistent() as now:
-            head, position = now.head, seen
-            if (reason := seen.reason_to_reload(head, knows_last)) is not None:
+        position = seen
+        async with reader.consistent() as head:
+            if (reason := seen.reason_to_reload(head, missing)) is not None:
                 return reason
             async for changes in reader.all_changes(seen):
                 await self._apply(reader, changes)
@@ -210,8 +216,9 @@ class Feed:
 
     async def _reload(self, reader: Reader, reason: str) -> None:
         started = self._clock()
-        async with reader.consistent() as position:
-            ahead = await reader.transactions_from(position.head.xmin, AHEAD_LIMIT)
+        async with reader.consistent() as head:
+            position = Position(head).advanced(head, await reader.newest_changes())
+            ahead = await reader.transactions_from(head.xmin, AHEAD_LIMIT)
             challenges = await reader.all_challenges(challenge_limits.CAPACITY)
             with no_cycles_made():
                 async with aclosing(reader.all_entries()) as slices:

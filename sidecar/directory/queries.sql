@@ -31,22 +31,29 @@ SELECT token, key_authorization, extract(epoch FROM expires_at - now())::float8
 FROM challenges_v1 ORDER BY expires_at DESC LIMIT $1
 
 -- name: head
-SELECT s.snapshot::text, f.feed_id::text, f.pruned_xid::text::bigint,
-       l.id, l.xid::text::bigint, (extract(epoch FROM l.at) * 1000000)::bigint
+SELECT s.snapshot::text, f.feed_id::text, f.pruned_xid::text::bigint
 FROM pg_current_snapshot() AS s (snapshot) CROSS JOIN feed_v1 f
-    LEFT JOIN (SELECT * FROM changes_v1 ORDER BY id DESC LIMIT 1) l ON true
+
+-- name: newest_changes
+-- $1 limit
+SELECT id, xid::text::bigint, kind, key, (extract(epoch FROM at) * 1000000)::bigint
+FROM changes_v1 ORDER BY id DESC LIMIT $1
+
+-- name: missing_changes
+-- $1, $2 ids and times of changes that were seen
+SELECT seen.id FROM unnest($1::bigint[], $2::bigint[]) AS seen (id, at)
+WHERE NOT EXISTS (SELECT FROM changes_v1 c
+                  WHERE c.id = seen.id AND (extract(epoch FROM c.at) * 1000000)::bigint = seen.at)
 
 -- name: read_changes
 -- The head, beside each unseen change (one row of NULLs if there are none).
--- $1, $2 xmax and xip of the last read's snapshot; $3, $4 id and time of the last change seen; $5 limit
+-- $1, $2 xmax and xip of the last read's snapshot; $3 the highest id of a change seen; $4 limit
 SELECT s.snapshot::text, f.feed_id::text, f.pruned_xid::text::bigint,
-       EXISTS (SELECT FROM changes_v1 WHERE id = $3::bigint
-                   AND (extract(epoch FROM at) * 1000000)::bigint = $4::bigint),
        c.id, c.xid::text::bigint, c.kind, c.key, (extract(epoch FROM c.at) * 1000000)::bigint
 FROM pg_current_snapshot() AS s (snapshot) CROSS JOIN feed_v1 f
     LEFT JOIN (SELECT * FROM changes_v1
                WHERE xid >= $1::bigint::text::xid8 OR xid = ANY ($2::bigint[]::text[]::xid8[]) OR id > $3::bigint
-               LIMIT $5) c ON true
+               LIMIT $4) c ON true
 
 -- name: all_changes
 -- As read_changes, without a limit.

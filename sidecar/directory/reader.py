@@ -12,7 +12,7 @@ import asyncpg
 
 from sidecar.directory.challenge import Challenge
 from sidecar.directory.entry import Entry, PlatformDomain
-from sidecar.directory.position import Change, Head, Mark, Position
+from sidecar.directory.position import RECENT_LIMIT, Change, Head, Position
 
 # Rows handled in one step of the event loop: about three milliseconds of it.
 SLICE = 1000
@@ -35,10 +35,9 @@ class FeedMissing(Exception):
 
 
 class Unseen(NamedTuple):
-    """The changes after a position, `knows_last` as for Position.reason_to_reload; `more`: these are not all."""
+    """The changes after a position; `more`: these are not all."""
 
     head: Head
-    knows_last: bool
     changes: Sequence[Change]
     more: bool
 
@@ -84,25 +83,26 @@ class Reader:
         rows = await self._fetch("read_changes", *_unseen_arguments(position), limit + 1)
         if not rows:
             raise FeedMissing
-        snapshot, feed_id, pruned_xid, knows_last = rows[0][:4]
-        changes = [Change(*row[4:]) for row in rows[:limit] if row[4] is not None]
-        return Unseen(
-            Head.parse(feed_id, snapshot, pruned_xid),
-            knows_last,
-            changes,
-            len(rows) > limit,
-        )
+        changes = [Change(*row[3:]) for row in rows[:limit] if row[3] is not None]
+        return Unseen(_head(rows[0]), changes, len(rows) > limit)
+
+    async def missing_changes(self, position: Position) -> frozenset[int]:
+        """The ids of the recent changes of `position` that the server does not have."""
+        ids, times = [mark.id for mark in position.recent], [mark.at for mark in position.recent]
+        return frozenset(row[0] for row in await self._fetch("missing_changes", ids, times))
 
     @asynccontextmanager
-    async def consistent(self) -> AsyncIterator[Position]:
-        """A transaction whose statements all see one snapshot: the position that it stands for."""
+    async def consistent(self) -> AsyncIterator[Head]:
+        """A transaction whose statements all see one snapshot."""
         async with self._connection.transaction(isolation="repeatable_read", readonly=True):
             self._statements.sent += 2  # it begins and ends by a statement
             rows = await self._fetch("head")
             if not rows:
                 raise FeedMissing
-            snapshot, feed_id, pruned_xid, *last = rows[0]
-            yield Position(Head.parse(feed_id, snapshot, pruned_xid), None if last[0] is None else Mark(*last))
+            yield _head(rows[0])
+
+    async def newest_changes(self) -> list[Change]:
+        return [Change(*row) for row in await self._fetch("newest_changes", RECENT_LIMIT)]
 
     async def all_entries(self) -> AsyncGenerator[list[Entry]]:
         """Every live name, in slices. Only within `consistent`."""
@@ -113,7 +113,7 @@ class Reader:
 
     async def all_changes(self, position: Position) -> AsyncIterator[list[Change]]:
         """As read_changes, but all of them, in slices and in no order. Only within `consistent`."""
-        async for rows in self._slices("all_changes", *_unseen_arguments(position)[:3]):
+        async for rows in self._slices("all_changes", *_unseen_arguments(position)):
             yield [Change(*row) for row in rows]
 
     async def transactions_from(self, xmin: int, limit: int) -> tuple[int, ...]:
@@ -136,7 +136,10 @@ class Reader:
             yield rows
 
 
-def _unseen_arguments(position: Position) -> tuple[int, tuple[int, ...], int, int]:
-    last = position.last
-    head = position.head
-    return head.xmax, head.xip, last.id if last else 0, last.at if last else 0
+def _unseen_arguments(position: Position) -> tuple[int, tuple[int, ...], int]:
+    return position.head.xmax, position.head.xip, position.last_id
+
+
+def _head(row: Sequence[Any]) -> Head:
+    snapshot, feed_id, pruned_xid = row[:3]
+    return Head.parse(feed_id, snapshot, pruned_xid)

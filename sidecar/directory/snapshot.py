@@ -128,12 +128,14 @@ def _header(line: bytes, platform_domain: str) -> Snapshot:
         raise SnapshotRefused("another_platform")
     position = header["position"]
     xmin = int(position["xid"])
+    recent = tuple(Mark(*map(int, mark)) for mark in position["recent"])
     return Snapshot(
         platform_domain=platform_domain,
         complete=header["complete"] is True,
         position=Position(
             Head(str(position["feed_id"]), xmin, xmin, (), int(position["pruned_xid"])),
-            Mark(*map(int, position["last"])) if position["last"] is not None else None,
+            int(position["last_id"]),
+            recent,
         ),
         entries=[],
     )
@@ -151,7 +153,8 @@ def _lines(snapshot: Snapshot) -> Iterator[bytes]:
                 "feed_id": position.head.feed_id,
                 "xid": position.head.xmin,
                 "pruned_xid": position.head.pruned_xid,
-                "last": position.last,
+                "last_id": position.last_id,
+                "recent": position.recent,
             },
         }
     )

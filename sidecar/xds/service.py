@@ -24,6 +24,7 @@ from google.protobuf.message import DecodeError
 from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import SECRET_TYPE, SecretCache
 from sidecar.directory.entry import Entry, Unknown
+from sidecar.directory.feed import ANY_NAME
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds.counters import Counters
 from sidecar.xds.index import Index
@@ -58,7 +59,10 @@ class SecretService:
         platform.on_change = self.on_platform_change
 
     def on_change(self, hostnames: frozenset[str]) -> None:
-        """The directory's rows for these hostnames (`*.x` for a wildcard) may be others now. Synchronous, no I/O."""
+        """The directory's rows for these hostnames (`*.x` for a wildcard, ANY_NAME) may be others now. No I/O."""
+        if ANY_NAME in hostnames:
+            self._on_any_change()
+            hostnames -= {ANY_NAME}
         for hostname in hostnames:
             found = self._names.lookup(hostname)
             if isinstance(found, Entry):
@@ -72,6 +76,14 @@ class SecretService:
 
     def on_platform_change(self) -> None:
         """Once in two months: every name is looked at again, and those that have their own certificate are not sent."""
+        for stream in self._streams:
+            stream.changed_all()
+
+    def _on_any_change(self) -> None:
+        """Names that the directory does not hold may have gone. Those that are still there are not sent again."""
+        for hostname, _ in list(self._secrets.expiries()):
+            if self._names.lookup(hostname) is Unknown.MISS:
+                self._secrets.forget(hostname)
         for stream in self._streams:
             stream.changed_all()
 

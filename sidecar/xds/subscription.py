@@ -165,7 +165,8 @@ class DeltaSubscription(Subscription):
     def window(self) -> int:
         if self._awaited_names >= UNACKNOWLEDGED_NAMES:
             return 0
-        return min(DELTA_WINDOW, UNACKNOWLEDGED - len(self._awaited))
+        # Removals go out beside the resources that the window was meant for, so there may be more than it allows.
+        return max(0, min(DELTA_WINDOW, UNACKNOWLEDGED - len(self._awaited)))
 
     def give_up(self) -> None:
         self._awaited.clear()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 from scenes.play import Play, tenants_seen
 
 from demo.customer import Customer
-from embedded.process import Process
+from embedded.process import Process, children
 
 
 async def readiness(play: Play) -> dict[str, Any]:
@@ -192,6 +194,52 @@ async def test_with_control_down_everything_is_served(play: Play) -> None:
         assert await play.refused(f"nobody.{play.zone}")
     finally:
         await play.stack.start_control()
+
+
+@pytest.mark.parametrize(("silent", "seconds"), [(("CA",), 8), (("CA", "PostgreSQL"), 16)])
+async def test_control_ends_cleanly_within_seconds_while_what_it_waits_for_is_silent(
+    play: Play, time_scale: float, silent: tuple[str, ...], seconds: float
+) -> None:
+    control, pebble, postgres = play.stack.control, play.stack.pebble, play.stack.postgres
+    assert control is not None
+    assert pebble is not None
+    owner = play.customer()
+    body = await owner.register(f"shop.{play.zone}")
+    await play.publish(body)
+    stopped = [pebble.process.pid]
+    os.kill(pebble.process.pid, signal.SIGSTOP)
+    try:
+        await play.verify_now(owner, body["id"])
+        await play.eventually(lambda: _job_is_leased(play, body["id"]), timeout=20)
+        if "PostgreSQL" in silent:
+            stopped += [postgres.pid, *children(postgres.pid)]
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+        started = time.monotonic()
+        control.signal(signal.SIGTERM)
+        code = await asyncio.wait_for(control.wait(), 60)
+        took = time.monotonic() - started
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    given_back = not await _job_is_leased(play, body["id"])
+    await play.stack.start_control()
+    assert code == 0
+    assert took < seconds * time_scale
+    assert given_back or "PostgreSQL" in silent
+    await play.until_active(owner, body["id"])
+
+
+async def _job_is_leased(play: Play, domain_id: str) -> bool:
+    connection = await asyncpg.connect(play.stack.dsn())
+    try:
+        return bool(
+            await connection.fetchval(
+                "SELECT lease_token IS NOT NULL FROM jobs WHERE domain_id = $1 AND kind = 'obtain'", domain_id
+            )
+        )
+    finally:
+        await connection.close()
 
 
 async def test_with_the_sidecar_down_checks_fail_closed_and_come_back(play: Play) -> None:

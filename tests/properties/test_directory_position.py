@@ -69,14 +69,14 @@ class Reader:
     def read(self, server: Server) -> None:
         head, position = server.head(), self.position
         if position is not None:
-            last = position.last
-            knows_last = last in [change.mark for change in server.committed]
-            if position.reason_to_reload(head, knows_last) is None:
+            here = {change.mark for change in server.committed}
+            missing = [mark.id for mark in position.recent if mark not in here]
+            if position.reason_to_reload(head, missing) is None:
                 seen = position.head
                 unseen = [
                     change
                     for change in server.committed
-                    if change.xid >= seen.xmax or change.xid in seen.xip or change.id > (last.id if last else 0)
+                    if change.xid >= seen.xmax or change.xid in seen.xip or change.id > position.last_id
                 ]
                 self.applied += unseen
                 for change in unseen:

@@ -31,11 +31,12 @@ ENTRIES = st.builds(
 )
 IDS = st.integers(0, 2**63 - 1)
 POSITIONS = st.builds(
-    lambda feed, xid, pruned, last: Position(Head(feed, xid, xid, (), pruned), last),
+    lambda feed, xid, pruned, last_id, recent: Position(Head(feed, xid, xid, (), pruned), last_id, tuple(recent)),
     st.uuids().map(str),
     IDS,
     IDS,
-    st.none() | st.builds(Mark, IDS, IDS, IDS),
+    IDS,
+    st.lists(st.builds(Mark, IDS, IDS, IDS), max_size=3),
 )
 SNAPSHOTS = st.builds(Snapshot, st.just(PLATFORM), st.booleans(), POSITIONS, st.lists(ENTRIES, max_size=5))
 
@@ -53,7 +54,7 @@ def written(path: Path, snapshot: Snapshot) -> bytes:
 
 def sample(entries: int = 3) -> Snapshot:
     rows = [Entry(f"s{n}.example.com", f"tenant {n}", f"d{n}", True, "ab" * 32, n, 1.5, False) for n in range(entries)]
-    position = Position(Head("feed", 77, 77, (), 12), Mark(5, 70, 123))
+    position = Position(Head("feed", 77, 77, (), 12), 5, (Mark(5, 70, 123),))
     return Snapshot(PLATFORM, True, position, rows)
 
 
@@ -74,7 +75,7 @@ def test_a_position_is_kept_by_its_lower_end(path: Path) -> None:
     """So the transactions between are read again, which is harmless, and named in the next sighting."""
     snapshot = sample()
     head = Head("feed", 77, 99, (77, 80), 12)
-    written(path, replace(snapshot, position=Position(head, snapshot.position.last)))
+    written(path, replace(snapshot, position=replace(snapshot.position, head=head)))
     assert read(path, PLATFORM).position == snapshot.position
 
 
@@ -130,7 +131,9 @@ def test_any_json_is_refused_without_another_error(
             "platform_domain": PLATFORM,
             "complete": True,
             "position": data.draw(
-                st.fixed_dictionaries({}, optional=dict.fromkeys(("feed_id", "xid", "pruned_xid", "last"), JSON))
+                st.fixed_dictionaries(
+                    {}, optional=dict.fromkeys(("feed_id", "xid", "pruned_xid", "last_id", "recent"), JSON)
+                )
             ),
         }
     path.write_text("".join(json.dumps(line) + "\n" for line in (header, *lines)))

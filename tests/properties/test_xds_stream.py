@@ -136,7 +136,7 @@ class World:
         """The domain has this certificate now; without `fetched` it is in Vault only, which is away."""
         entry = self.entry(OWN, certificate)
         if fetched:
-            self.secrets._kept[OWN] = Kept((OWN, entry.fingerprint, entry.vault_version), certificate)
+            self.secrets._kept[OWN] = Kept((OWN, entry.fingerprint, entry.vault_version), entry.domain_id, certificate)
         self.put(OWN, entry)
 
     def entry(self, hostname: str, certificate: LoadedCertificate) -> Entry:

@@ -140,6 +140,50 @@ async def test_the_api_reaches_another_tenants_rows_by_no_query(
 
 
 @pytest.mark.parametrize(
+    ("table", "columns", "by"),
+    [
+        ("jobs", "domain_id uuid PRIMARY KEY, kind text, run_at timestamptz, attempts int, asked int", "request"),
+        ("custom_domains", "id uuid, tenant_id uuid, status text", "foreign request"),
+        ("changes", "kind text, key text", "deletion"),
+    ],
+)
+async def test_a_temporary_table_does_not_stand_in_for_one_of_ours_in_what_runs_with_the_workers_rights(
+    api: asyncpg.Connection[Any],
+    superuser: asyncpg.Connection[Any],
+    caller: Principal,
+    stranger: Principal,
+    two_tenants: dict[UUID, Domain],
+    table: str,
+    columns: str,
+    by: str,
+) -> None:
+    mine, foreign = two_tenants[caller.tenant_id], two_tenants[stranger.tenant_id]
+    await superuser.execute("UPDATE custom_domains SET status = 'active' WHERE id = $1", mine.id)
+    await become(api, caller.tenant_id)
+    await api.execute(f"""
+        CREATE TEMP TABLE loot (hostname text);
+        GRANT ALL ON loot TO PUBLIC;
+        CREATE TEMP TABLE {table} ({columns});
+        GRANT ALL ON {table} TO PUBLIC;
+        CREATE FUNCTION pg_temp.steal() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO pg_temp.loot SELECT hostname FROM public.custom_domains; RETURN NEW; END $$;
+        CREATE TRIGGER steal BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION pg_temp.steal()""")
+    if by == "request":
+        await api.execute("SELECT request_job_v1($1, 'verify')", mine.id)
+    elif by == "deletion":
+        await api.execute("UPDATE public.custom_domains SET deleted_at = now() WHERE id = $1", mine.id)
+        assert await superuser.fetchval("SELECT count(*) FROM changes WHERE key = $1", mine.hostname) == 2
+    else:
+        await api.execute(
+            "INSERT INTO pg_temp.custom_domains (id, tenant_id) VALUES ($1, $2)", foreign.id, caller.tenant_id
+        )
+        await api.execute("TRUNCATE loot")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="not of this tenant"):
+            await api.execute("SELECT request_job_v1($1, 'revoke')", foreign.id)
+    assert await api.fetch("SELECT * FROM loot") == []
+
+
+@pytest.mark.parametrize(
     "statement",
     [
         "DELETE FROM custom_domains",

@@ -10,6 +10,8 @@ from cachetools import LRUCache
 from scenes import edge, secrets
 from scenes.secrets import DeltaClient
 
+from sidecar.directory.feed import ANY_NAME
+
 
 @pytest.fixture
 async def room(vault_mount, database, state_dir):
@@ -53,3 +55,23 @@ async def test_more_unknown_names_than_the_budget_are_refused_all_the_same(room,
     # A second's worth is saved up at the start; a slow machine earns more while it goes on.
     assert room.source.loads <= secrets.LOADS_PER_SECOND * (1 + time.monotonic() - started)
     assert room.source.loads >= counters.removed_unknown
+
+
+async def test_names_that_may_have_gone_are_looked_up_again_and_only_what_went_is_removed(
+    room, client, database, pki, state_dir
+):
+    """After the directory was read anew, which cannot tell of names that it did not hold."""
+    platform = edge.create(state_dir, database, room.mount, pki)
+    tenant = await platform.add_tenant("acme")
+    gone = await platform.add_domain(tenant, "gone.brand.test")
+    await platform.add_domain(tenant, "stays.brand.test")
+    await client.subscribe("gone.brand.test", "stays.brand.test")
+    await client.read_until(lambda: len(client.held) == 2)
+    await platform.delete_domain(gone)
+    room.directory.replace(LRUCache(1000))
+    room.directory.fresh_for(60)
+    room.service.on_change(frozenset({ANY_NAME}))
+    assert (await client.read()).removed == ("gone.brand.test",)
+    await client.nothing_is_said()
+    assert room.secrets.fetches == 2
+    assert [hostname for hostname, _ in room.service.expiries()] == []

@@ -47,6 +47,13 @@ async def test_the_secret_holds_the_pair_and_the_asked_name(room):
     assert "PRIVATE" not in repr(room.secrets._kept)
 
 
+async def test_a_certificate_of_the_domain_that_had_the_name_before_does_not_stand_in(room):
+    """Deleted, and registered by another tenant, while the sidecar could not read of either."""
+    before = await room.add("shop.brand.test")
+    await room.secrets.fetch(before)
+    assert room.secrets.stale(await room.add("shop.brand.test")) is None
+
+
 async def test_a_renewal_is_another_fetch_and_the_old_one_stays_until_then(room):
     entry = await room.add("shop.brand.test")
     old = await room.secrets.fetch(entry)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sidecar.directory.position import Change, Head, Position
+from sidecar.directory.position import RECENT_LIMIT, Change, Head, Position
 
 
 def head(xmin: int = 100, xmax: int = 100, xip: tuple[int, ...] = (), *, pruned: int = 0, feed: str = "feed") -> Head:
@@ -27,48 +27,58 @@ def test_what_is_no_snapshot_is_an_error(text: str) -> None:
         Head.parse("feed", text, 0)
 
 
-def test_the_last_change_is_the_one_with_the_highest_id_whatever_the_order() -> None:
+def test_the_highest_id_and_what_was_read_last_are_kept() -> None:
     position = Position(head()).advanced(head(), [change(3, 50), change(7, 40), change(5, 60)])
-    assert position.last == change(7, 40).mark
-    assert position.advanced(head(), [change(6, 70)]).last == change(7, 40).mark
-    assert position.advanced(head(), []).last == change(7, 40).mark
+    assert position.last_id == 7
+    assert [mark.id for mark in position.recent] == [3, 5, 7]
+    position = position.advanced(head(110), [change(6, 70)])
+    assert position.last_id == 7
+    assert [mark.id for mark in position.recent] == [3, 5, 7, 6]
+    assert position.advanced(head(120), []) == Position(head(120), 7, position.recent)
+
+
+def test_only_so_many_recent_changes_are_kept() -> None:
+    position = Position(head()).advanced(head(), [change(id, 50) for id in range(RECENT_LIMIT + 5)])
+    position = position.advanced(head(), [change(2, 60)])
+    assert len(position.recent) == RECENT_LIMIT
+    assert position.recent[-1] == change(2, 60).mark
+    assert position.recent[0].id == 6
 
 
 def test_a_server_that_went_on_is_followed() -> None:
-    assert Position(head(100)).reason_to_reload(head(120, 130, (120,)), knows_last=True) is None
+    assert Position(head(100)).reason_to_reload(head(120, 130, (120,))) is None
+
+
+SEEN = Position(head(100, 110, (100,), pruned=50)).advanced(
+    head(100, 110, (100,), pruned=50), [change(7, 98), change(8, 99)]
+)
 
 
 @pytest.mark.parametrize(
-    ("now", "knows_last", "reason"),
+    ("now", "missing", "reason"),
     [
-        (head(100, feed="restored"), True, "another_feed"),
-        (head(90, 99), True, "server_went_back"),
-        (head(200, 200, pruned=40), True, "server_went_back"),
-        (head(200, 200, pruned=100), True, "changes_pruned"),
-        (head(200, 200, pruned=150), False, "changes_pruned"),
-        (head(200, 200, pruned=60), False, "server_lost_changes"),
+        (head(100, feed="restored"), (), "another_feed"),
+        (head(90, 99), (), "server_went_back"),
+        (head(200, 200, pruned=40), (), "server_went_back"),
+        (head(200, 200, pruned=100), (), "changes_pruned"),
+        (head(200, 200, pruned=99), (7, 8), "changes_pruned"),
+        (head(200, 200, pruned=50), (7, 8), "server_lost_changes"),
+        (head(200, 200, pruned=98), (7, 8), "changes_pruned"),
+        (head(200, 200, pruned=98), (8,), "server_lost_changes"),
+        (head(200, 200, pruned=98), (7,), None),
+        (head(200, 200, pruned=60), (), None),
     ],
 )
-def test_a_server_that_cannot_be_followed_says_why(now: Head, knows_last: bool, reason: str) -> None:
-    seen = Position(head(100, 110, (100,), pruned=50), change(7, 99).mark)
-    assert seen.reason_to_reload(now, knows_last) == reason
+def test_a_server_that_cannot_be_followed_says_why(now: Head, missing: tuple[int, ...], reason: str | None) -> None:
+    assert SEEN.reason_to_reload(now, missing) == reason
 
 
-def test_pruning_older_changes_than_the_last_one_read_is_no_reason() -> None:
-    seen = Position(head(100, pruned=50), change(7, 99).mark)
-    assert seen.reason_to_reload(head(200, 200, pruned=90), knows_last=True) is None
+def test_pruning_when_no_change_was_ever_seen_took_unseen_ones() -> None:
+    assert Position(head(100)).reason_to_reload(head(200, 200, pruned=60)) == "changes_pruned"
 
 
-def test_pruning_the_last_change_read_may_have_taken_later_ones_too() -> None:
-    """Their transactions may have had ids that a crashed server forgot it had used, below the position."""
-    seen = Position(head(100, pruned=50), change(7, 99).mark)
-    assert seen.reason_to_reload(head(200, 200, pruned=99), knows_last=False) == "changes_pruned"
-    # Once: after the reload that pruning is known.
-    assert Position(head(200, 200, pruned=99)).reason_to_reload(head(210, 210, pruned=99), knows_last=False) is None
-
-
-def test_pruning_is_a_reason_once_though_an_old_transaction_holds_the_position() -> None:
-    """Otherwise a transaction that is open for longer than changes are kept would mean a reload at every read."""
-    seen = Position(head(100, 300, (100,), pruned=200), change(7, 250).mark)
-    assert seen.reason_to_reload(head(100, 310, (100,), pruned=200), knows_last=True) is None
-    assert seen.reason_to_reload(head(100, 310, (100,), pruned=201), knows_last=True) == "changes_pruned"
+def test_a_pruning_is_a_reason_once() -> None:
+    """Else a transaction that is open for longer than changes are kept would mean a reload at every read."""
+    seen = Position(head(100, 300, (100,), pruned=200)).advanced(head(100, 300, (100,), pruned=200), [change(7, 250)])
+    assert seen.reason_to_reload(head(100, 310, (100,), pruned=200)) is None
+    assert seen.reason_to_reload(head(100, 310, (100,), pruned=201)) == "changes_pruned"

@@ -206,6 +206,14 @@ class TestDelta:
         stream.request(response_nonce=response.nonce)
         assert stream.subscription.window == DELTA_WINDOW
 
+    def test_removals_beside_the_last_resource_leave_nothing_more_to_send(self) -> None:
+        stream = Delta(resource_names_subscribe=["a", "b"])
+        while stream.subscription.window > 1:
+            stream.send("a", "1")
+        stream.send_removed("b")
+        stream.send("a", "2")
+        assert stream.subscription.window == 0
+
     def test_removals_are_one_response(self) -> None:
         stream = Delta(resource_names_subscribe=["a", "b"])
         response = wire.DeltaDiscoveryResponse.FromString(stream.send_removed("a", "b").data)

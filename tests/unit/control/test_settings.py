@@ -1,0 +1,75 @@
+"""Settings that cannot be used are refused at the start, and no message shows a value that may be secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from control.settings import ControlSettings
+
+GOOD = {
+    "NAMEPLATE_CONTROL_DATABASE_URL": "postgresql://nameplate_control:p%2Fw@a:5432,[::1]:5433,c/nameplate",
+    "NAMEPLATE_API_DATABASE_URL": "postgres:///nameplate?host=/run/postgresql&user=nameplate_api",
+    "NAMEPLATE_API_LISTEN": "127.0.0.1:65535",
+    "NAMEPLATE_PLATFORM_DOMAIN": "platform.test",
+    "NAMEPLATE_CNAME_TARGET": "custom.platform.test.",
+    "NAMEPLATE_JWT_JWKS_FILE": "/jwks.json",
+    "NAMEPLATE_JWT_ISSUER": "issuer",
+    "NAMEPLATE_JWT_AUDIENCE": "audience",
+    "NAMEPLATE_VAULT_ADDR": "http://127.0.0.1:8200",
+    "NAMEPLATE_VAULT_ROLE_ID": "role",
+    "NAMEPLATE_VAULT_SECRET_ID": "hunter2",
+    "NAMEPLATE_ACME_DIRECTORY_URL": "https://127.0.0.1/dir",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def read() -> ControlSettings:
+    return ControlSettings()  # type: ignore[call-arg]  # from the environment
+
+
+def test_what_is_right_is_taken_as_it_is(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    environment.setenv("NAMEPLATE_VAULT_CA_FILE", str(tmp_path / "ca.pem"))
+    settings = read()
+    assert settings.control_database_url.get_secret_value() == GOOD["NAMEPLATE_CONTROL_DATABASE_URL"]
+    assert settings.target == "custom.platform.test."
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NAMEPLATE_CONTROL_DATABASE_URL", "postgresql://u:hunter2/rest@host/db"),
+        ("NAMEPLATE_CONTROL_DATABASE_URL", "postgresql://u:hunter2#rest@host/db"),
+        ("NAMEPLATE_CONTROL_DATABASE_URL", "postgresql://u:hunter2[@host/db"),
+        ("NAMEPLATE_CONTROL_DATABASE_URL", "mysql://u:hunter2@host/db"),
+        ("NAMEPLATE_API_DATABASE_URL", ""),
+        ("NAMEPLATE_API_DATABASE_URL", "postgresql://u:hunter2@host:54x/db"),
+        ("NAMEPLATE_API_LISTEN", "127.0.0.1:65536"),
+        ("NAMEPLATE_PLATFORM_DOMAIN", "not a name"),
+        ("NAMEPLATE_CNAME_TARGET", "a..b"),
+        ("NAMEPLATE_VAULT_ADDR", "vault:8200"),
+        ("NAMEPLATE_VAULT_CA_FILE", "/nonexistent/ca.pem"),
+        ("NAMEPLATE_ACME_DIRECTORY_URL", "not a url"),
+        ("NAMEPLATE_ACME_CA_FILE", "/nonexistent/ca.pem"),
+        ("DOMAINS_DNS_CHECK_INTERVAL_SEC", "soon"),
+        ("DOMAINS_VERIFY_TTL_HOURS", "nan"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_the_name_of_its_variable(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(ValidationError) as refused:
+        read()
+    (problem,) = refused.value.errors(include_input=False, include_url=False)
+    assert str(problem["loc"][0]).upper() in name
+    assert "hunter2" not in problem["msg"]
