@@ -243,7 +243,7 @@ UPGRADE = ("Upgrade: websocket", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", 
 
 
 def upgrade(host: str, *headers: str) -> bytes:
-    lines = ["GET /live HTTP/1.1", f"Host: {host}", "Connection: Upgrade", *UPGRADE, *headers]
+    lines = ["GET /live HTTP/1.1", f"Host: {host}", "Connection: Upgrade, x-tenant-id", *UPGRADE, *headers]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -259,6 +259,8 @@ async def test_a_websocket_is_opened_with_its_tenant_and_carries_both_ways(world
             assert answer.startswith(b"HTTP/1.1 101 ")
             account = json.loads(await reader.readline())
             assert [value for name, value in account["headers"] if name == "x-tenant-id"] == [world.acme]
+            # Nor may the client have the next proxy drop it (RFC 9110, 7.6.1).
+            assert [value for name, value in account["headers"] if name == "connection"] == ["upgrade"]
             writer.write(b"ping")
             assert await reader.readexactly(4) == b"ping"
         finally:

@@ -205,9 +205,14 @@ async def test_a_name_refused_on_a_stream_of_its_own_leaves_no_stream(room, stat
 
 
 async def test_what_envoy_rejects_is_counted_and_not_repeated(room, state_dir, eventually):
-    """A certificate that passes our checks and not BoringSSL's: an ECDSA key on a curve that it does not know."""
+    """Our own checks refuse every pair known not to pass Envoy's, so one is put behind them."""
     async with envoy_of(room, state_dir, patience="1s") as (_, port):
-        await room.add("strange.brand.test", key=ec.generate_private_key(ec.SECP256K1()))
+        entry = await room.add("strange.brand.test")
+        await room.secrets.fetch(entry)
+        kept = room.secrets._kept[entry.hostname]
+        strange = secret_pb2.TlsCertificate(certificate_chain=secret_pb2.DataSource(inline_bytes=b"strange"))
+        certificate = replace(kept.certificate, _tls=strange.SerializeToString())
+        room.secrets._kept[entry.hostname] = replace(kept, certificate=certificate)
         good = await room.add("shop.brand.test")
         with pytest.raises(Refused) as caught:
             await connect(port, "strange.brand.test")
