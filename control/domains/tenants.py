@@ -135,18 +135,18 @@ class TenantDomains:
 
     async def find(self, caller: Principal, domain_id: UUID) -> Domain:
         async def work(connection: Connection) -> Domain:
-            return await _find(connection, domain_id)
+            return await _find(connection, caller, domain_id)
 
         return await self._transact(caller, work)
 
     async def verify(self, caller: Principal, domain_id: UUID) -> Verification:
         async def work(connection: Connection) -> Verification:
-            domain = await _find(connection, domain_id)
+            domain = await _find(connection, caller, domain_id)
             if domain.status in PROVEN_STATUSES:
                 return Verification(domain, requested=False)
             await _check_pace(connection, domain_id)
             await connection.execute(REQUEST_JOB, domain_id, "verify")
-            domain = await _lock(connection, domain_id)
+            domain = await _lock(connection, caller, domain_id)
             if domain.status in PROVEN_STATUSES:
                 raise _ProvenMeanwhile(domain)
             await _check_pace(connection, domain_id)
@@ -155,7 +155,7 @@ class TenantDomains:
                 await connection.execute(NEW_WINDOW, domain_id, self._verify_ttl)
             else:
                 await connection.execute(AUDIT_REQUEST, caller.tenant_id, domain_id, domain.hostname, _actor(caller))
-            return Verification(await _find(connection, domain_id), requested=True)
+            return Verification(await _find(connection, caller, domain_id), requested=True)
 
         try:
             return await self._transact(caller, work)
@@ -164,9 +164,9 @@ class TenantDomains:
 
     async def delete(self, caller: Principal, domain_id: UUID) -> None:
         async def work(connection: Connection) -> None:
-            await _find(connection, domain_id)
+            await _find(connection, caller, domain_id)
             await connection.execute(REQUEST_JOB, domain_id, "revoke")
-            domain = await _lock(connection, domain_id)
+            domain = await _lock(connection, caller, domain_id)
             await connection.execute(DELETE, domain_id)
             await record(connection, domain, "delete", _actor(caller), {"status": domain.status})
 
@@ -192,7 +192,7 @@ class TenantDomains:
         domain_id = await connection.fetchval(ADD_DOMAIN, caller.tenant_id, hostname, token, self._verify_ttl)
         if domain_id is None:
             raise HostnameTaken
-        domain = await _find(connection, domain_id)
+        domain = await _find(connection, caller, domain_id)
         await record(connection, domain, "add", _actor(caller), {})
         await connection.execute(REQUEST_JOB, domain_id, "verify")
         return domain
@@ -252,20 +252,26 @@ async def _claim(connection: Connection, caller: Principal, idempotency: Idempot
     return Reply(stored["body"], stored["location"])
 
 
-async def _find(connection: Connection, domain_id: UUID) -> Domain:
-    """Raises DomainNotFound, also for a deleted domain and another tenant's."""
+async def _find(connection: Connection, caller: Principal, domain_id: UUID) -> Domain:
+    """Raises DomainNotFound, also for a deleted domain and another tenant's.
+
+    Row level security hides those already, unless an operator gave the API a role that is above it.
+    """
     domain = await load(connection, domain_id)
-    if domain is None or domain.deleted_at is not None:
+    if domain is None or domain.deleted_at is not None or domain.tenant_id != caller.tenant_id:
         raise DomainNotFound
     return domain
 
 
-async def _lock(connection: Connection, domain_id: UUID) -> Domain:
+async def _lock(connection: Connection, caller: Principal, domain_id: UUID) -> Domain:
     """Raises DomainNotFound."""
     try:
-        return await load_live(connection, domain_id)
+        domain = await load_live(connection, domain_id)
     except DomainGone:
         raise DomainNotFound from None
+    if domain.tenant_id != caller.tenant_id:
+        raise DomainNotFound
+    return domain
 
 
 async def _check_pace(connection: Connection, domain_id: UUID) -> None:

@@ -27,6 +27,7 @@ from api.service import (
 )
 from control.domains.tenants import TenantDomains
 from core.domain import Domain
+from embedded.database import Database
 
 Add = Callable[[Principal, str], Awaitable[Domain]]
 Control: TypeAlias = "asyncpg.Connection[Any]"
@@ -397,3 +398,17 @@ async def test_of_parallel_deletions_one_is_done(
     assert results.count(None) == 1
     assert sum(isinstance(result, DomainNotFound) for result in results) == 5
     assert [action for _, action in await actions(control, domain.id)] == ["add", "delete"]
+
+
+async def test_a_role_above_row_security_still_finds_no_other_tenants_domain(
+    add: Add, caller: Principal, database: Database
+) -> None:
+    domain = await add(caller, "shop.example.com")
+    stranger = Principal(uuid4(), "mallory")
+    async with asyncpg.create_pool(database.superuser_dsn, min_size=0, max_size=2) as pool:
+        domains = TenantDomains(pool, timedelta(hours=72), 5)
+        for attempt in (domains.find, domains.verify, domains.delete):
+            with pytest.raises(DomainNotFound):
+                await attempt(stranger, domain.id)
+        assert await domains.find(caller, domain.id) == domain
+        assert await domains.page(stranger, None, None, 10) == []

@@ -7,7 +7,6 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from scenes import handshakes, secrets
 from scenes.handshakes import Refused, connect, fingerprint, openssl
 from scenes.secrets import PLATFORM
@@ -15,6 +14,7 @@ from scenes.secrets import PLATFORM
 from core.vault import certificate_path
 from embedded.envoy import Envoy
 from embedded.ports import free_port
+from sidecar.wire import secret_pb2
 
 
 @contextlib.asynccontextmanager
