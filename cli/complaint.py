@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import typer
 from pydantic import ValidationError
 
-from control.settings import variable
+from core.settings import complaints
 
 
 @contextmanager
@@ -17,6 +17,6 @@ def explain_settings() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            typer.echo(f"nameplate: {variable(problem['loc'])}: {problem['msg']}", err=True)
+        for line in complaints(error):
+            typer.echo(f"nameplate: {line}", err=True)
         raise typer.Exit(2) from None

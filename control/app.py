@@ -46,7 +46,7 @@ from control.domains.verify import Verifier
 from control.housekeeping import keep_tidy
 from control.jobs import Jobs, Kind, new_replica_name
 from control.listener import Listener
-from control.settings import ControlSettings, variable
+from control.settings import ControlSettings
 from control.vault import Vault
 from control.worker import Handler, JobMetrics, Worker
 from core import log as logs
@@ -55,6 +55,7 @@ from core.feed import JOBS_CHANNEL, SIDECARS_CHANNEL
 from core.hardening import harden
 from core.hostname import HostnameRules, registered_domain
 from core.loop import runner
+from core.settings import complaints
 
 # Jobs at once. A look at the DNS mostly waits; an issuance holds a thread while the CA or Vault answers.
 CONCURRENCY: dict[Kind, int] = {"verify": 100, "obtain": 16, "revoke": 4}
@@ -226,8 +227,8 @@ def main() -> int:
     try:
         settings = ControlSettings()  # type: ignore[call-arg]  # from the environment
     except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            print(f"nameplate: {variable(problem['loc'])}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+        for line in complaints(error):
+            print(f"nameplate: {line}", file=sys.stderr)  # noqa: T201
         return 2
     logs.configure("control", settings.log_level)
     threads = ThreadPoolExecutor(THREADS, "control")

@@ -5,17 +5,15 @@ The names of the platform's own specification (DOMAINS_…) are honoured as they
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AliasChoices, Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, FilePath, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from core.hostname import normalize_sni
+from core.settings import PREFIX, HostnameSetting, PostgresqlUrl, VaultSettings
 
 
 def split_list(value: Any) -> Any:
@@ -23,35 +21,18 @@ def split_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def postgresql_url(value: SecretStr) -> SecretStr:
-    """Refuse what the driver would refuse, whose own message quotes a piece of the password."""
-    problem = "must be postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with / ? # @ : of a password percent-encoded"
-    try:
-        url = urlsplit(value.get_secret_value())
-    except ValueError:
-        raise ValueError(problem) from None
-    hosts = url.netloc.rpartition("@")[2].split(",")
-    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
-    if url.scheme not in ("postgresql", "postgres") or not all(re.fullmatch(r"\d{0,5}", port) for port in ports):
-        raise ValueError(problem)
-    return value
-
-
-PostgresqlUrl = Annotated[SecretStr, AfterValidator(postgresql_url)]
-
-
 class OwnerSettings(BaseSettings):
     """Of `nameplate migrate` only: control itself never has the right to change the schema."""
 
-    model_config = SettingsConfigDict(env_prefix="NAMEPLATE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     owner_database_url: PostgresqlUrl = Field(
         description="PostgreSQL, as a role that may create roles and own the tables."
     )
 
 
-class ControlSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="NAMEPLATE_", frozen=True, extra="ignore", populate_by_name=True)
+class ControlSettings(VaultSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 
     control_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_control.")
     api_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_api.")
@@ -60,8 +41,12 @@ class ControlSettings(BaseSettings):
     )
     log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$")
 
-    platform_domain: str = Field(description="The platform's own domain, e.g. platform.io: nobody can claim it.")
-    cname_target: str = Field("", description="Where tenants' CNAMEs lead; default custom.<platform domain>.")
+    platform_domain: HostnameSetting = Field(
+        description="The platform's own domain, e.g. platform.io: nobody can claim it."
+    )
+    cname_target: HostnameSetting | None = Field(
+        None, description="Where tenants' CNAMEs lead; default custom.<platform domain>."
+    )
     apex_ipv4: Annotated[tuple[IPv4Address, ...], NoDecode] = Field((), description="A records for apex domains.")
     apex_ipv6: Annotated[tuple[IPv6Address, ...], NoDecode] = Field((), description="AAAA records for apex domains.")
     dns_resolvers: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -73,13 +58,6 @@ class ControlSettings(BaseSettings):
     jwt_issuer: str = Field(description="The `iss` that tokens must have.")
     jwt_audience: str = Field(description="The `aud` that tokens must have.")
     jwt_tenant_claim: str = Field("tenant_id", description="The claim with the tenant's UUID.")
-
-    vault_addr: str = Field(pattern=r"^https?://\S+$", description="https://vault:8200")
-    vault_mount: str = Field("secret", description="The KV v2 mount.")
-    vault_role_id: str = Field(description="AppRole of control.")
-    vault_secret_id: SecretStr | None = None
-    vault_secret_id_file: Path | None = None
-    vault_ca_file: FilePath | None = Field(None, description="Trust for Vault's TLS; default: the system's.")
 
     acme_directory_url: str = Field(pattern=r"^https?://\S+$", description="The CA's ACME directory.")
     acme_ca_file: FilePath | None = Field(None, description="Trust for the directory's TLS; default: the system's.")
@@ -110,13 +88,6 @@ class ControlSettings(BaseSettings):
             raise ValueError("a port is at most 65535")
         return value
 
-    @field_validator("platform_domain", "cname_target")
-    @classmethod
-    def _hostname(cls, value: str) -> str:
-        if value and normalize_sni(value.removesuffix(".")) is None:
-            raise ValueError("is not a hostname (an international name is written with its xn-- labels)")
-        return value
-
     @field_validator("dns_check_interval", mode="before")
     @classmethod
     def _seconds(cls, value: Any) -> Any:
@@ -128,23 +99,14 @@ class ControlSettings(BaseSettings):
         return positive(value, "hours")
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> ControlSettings:
+    def _one_key_set(self) -> Self:
         if (self.jwt_jwks_url is None) == (self.jwt_jwks_file is None):
             raise ValueError("set one of NAMEPLATE_JWT_JWKS_URL and NAMEPLATE_JWT_JWKS_FILE")
-        if (self.vault_secret_id is None) == (self.vault_secret_id_file is None):
-            raise ValueError("set one of NAMEPLATE_VAULT_SECRET_ID and NAMEPLATE_VAULT_SECRET_ID_FILE")
         return self
 
     @property
     def target(self) -> str:
         return self.cname_target or f"custom.{self.platform_domain}"
-
-    def secret_id(self) -> str:
-        """Read at each login, so that a rotated file is taken up without a restart."""
-        if self.vault_secret_id is not None:
-            return self.vault_secret_id.get_secret_value()
-        assert self.vault_secret_id_file is not None  # noqa: S101 -- one of the two is set
-        return self.vault_secret_id_file.read_text().strip()
 
 
 def positive(value: Any, unit: str) -> Any:
@@ -155,11 +117,3 @@ def positive(value: Any, unit: str) -> Any:
     if not 0 < number < 1e6:
         raise ValueError(f"must be a positive number of {unit}")
     return timedelta(**{unit: number})
-
-
-def variable(location: tuple[int | str, ...]) -> str:
-    """('platform_domain',) → NAMEPLATE_PLATFORM_DOMAIN."""
-    if not location:
-        return "settings"
-    name = str(location[0])
-    return name if name.isupper() else f"NAMEPLATE_{name.upper()}"

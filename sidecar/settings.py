@@ -7,11 +7,11 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BeforeValidator, Field, FilePath, ValidationError, field_validator, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from core.errors import NameplateError
-from core.hostname import normalize_sni
+from core.settings import PREFIX, HostnameSetting, PostgresqlUrl, VaultSettings, complaints
 from sidecar.listen import (
     Address,
     ListenError,
@@ -21,8 +21,6 @@ from sidecar.listen import (
     parse_address,
     parse_tcp_address,
 )
-
-PREFIX = "NAMEPLATE_"
 
 
 class SettingsError(NameplateError):
@@ -46,26 +44,19 @@ def _explained(parse: Any, value: Any) -> Any:
         raise ValueError(error.message) from error
 
 
-class SidecarSettings(BaseSettings):
+class SidecarSettings(VaultSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True
     )
 
-    sidecar_database_url: SecretStr = Field(description="PostgreSQL, as role nameplate_sidecar.")
+    sidecar_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_sidecar.")
     sidecar_id: str = Field(
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}",
         min_length=1,
         max_length=200,
         description="This process's name among the sidecars; two must not share one.",
     )
-    platform_domain: str = Field(description="The platform's own domain: <slug>.<it> leads to a tenant.")
-
-    vault_addr: str = Field(pattern=r"^https?://\S+$", description="https://vault:8200")
-    vault_mount: str = Field("secret", pattern=r"^[\w/-]+$", description="The KV v2 mount.")
-    vault_role_id: str = Field(description="AppRole of the sidecar, which may only read certificates.")
-    vault_secret_id: SecretStr | None = None
-    vault_secret_id_file: Path | None = None
-    vault_ca_file: FilePath | None = Field(None, description="Trust for Vault's TLS; default: the system's.")
+    platform_domain: HostnameSetting = Field(description="The platform's own domain: <slug>.<it> leads to a tenant.")
 
     check_address: Annotated[Address, NoDecode, BeforeValidator(_address)] = Field(
         UnixAddress(Path("/run/nameplate/check.sock")), description="Envoy's checks: unix:PATH or HOST:PORT."
@@ -85,14 +76,6 @@ class SidecarSettings(BaseSettings):
     misses_per_second: int = Field(200, ge=1, description="Loads from PostgreSQL a second, at most.")
     log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$")
 
-    @field_validator("platform_domain")
-    @classmethod
-    def _normal_form(cls, value: str) -> str:
-        domain = normalize_sni(value)
-        if domain is None:
-            raise ValueError("is not a hostname (an international name is written with its xn-- labels)")
-        return domain
-
     @field_validator("state_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -102,8 +85,6 @@ class SidecarSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _together(self) -> SidecarSettings:
-        if (self.vault_secret_id is None) == (self.vault_secret_id_file is None):
-            raise ValueError("set one of NAMEPLATE_VAULT_SECRET_ID and NAMEPLATE_VAULT_SECRET_ID_FILE")
         files = (self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file)
         tcp = any(isinstance(address, TcpAddress) for address in (self.check_address, self.xds_address))
         if any(files) != all(files) or (tcp and not all(files)):
@@ -114,13 +95,6 @@ class SidecarSettings(BaseSettings):
         if self.check_address == self.xds_address:
             raise ValueError("NAMEPLATE_CHECK_ADDRESS and NAMEPLATE_XDS_ADDRESS must differ")
         return self
-
-    def secret_id(self) -> str:
-        """Read at each login, so that a rotated file is taken up without a restart. Raises OSError."""
-        if self.vault_secret_id is not None:
-            return self.vault_secret_id.get_secret_value()
-        assert self.vault_secret_id_file is not None  # noqa: S101 -- one of the two is set
-        return self.vault_secret_id_file.read_text().strip()
 
     def tls(self) -> TlsFiles | None:
         if self.tls_cert_file is None or self.tls_key_file is None or self.tls_client_ca_file is None:
@@ -134,12 +108,4 @@ def read_settings() -> SidecarSettings:
         # the fields come from the environment
         return SidecarSettings()  # type: ignore[call-arg]
     except ValidationError as error:
-        raise SettingsError("settings_invalid", "\n".join(map(_line, error.errors()))) from None
-
-
-def _line(problem: Any) -> str:
-    name = "".join(f"{PREFIX}{part}".upper() for part in problem["loc"][:1])
-    if problem["type"] == "missing":
-        return f"{name} is not set"
-    text = problem["msg"].removeprefix("Value error, ")
-    return f"{name}: {text}" if name else text
+        raise SettingsError("settings_invalid", "\n".join(complaints(error))) from None

@@ -36,12 +36,12 @@ def read() -> ControlSettings:
     return ControlSettings()  # type: ignore[call-arg]  # from the environment
 
 
-def test_what_is_right_is_taken_as_it_is(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_right_is_taken(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
     environment.setenv("NAMEPLATE_VAULT_CA_FILE", str(tmp_path / "ca.pem"))
     settings = read()
     assert settings.control_database_url.get_secret_value() == GOOD["NAMEPLATE_CONTROL_DATABASE_URL"]
-    assert settings.target == "custom.platform.test."
+    assert settings.target == "custom.platform.test", "not in normal form"
 
 
 @pytest.mark.parametrize(

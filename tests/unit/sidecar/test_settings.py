@@ -59,7 +59,7 @@ def test_every_setting_that_is_missing_is_named(environment):
     environment(NAMEPLATE_PLATFORM_DOMAIN=None, NAMEPLATE_VAULT_ADDR=None)
     with pytest.raises(SettingsError) as refusal:
         read_settings()
-    assert refusal.value.message.splitlines() == [
+    assert sorted(refusal.value.message.splitlines()) == [
         "NAMEPLATE_PLATFORM_DOMAIN is not set",
         "NAMEPLATE_VAULT_ADDR is not set",
     ]
@@ -78,6 +78,7 @@ def test_every_setting_that_is_missing_is_named(environment):
         ("NAMEPLATE_TLS_KEY_FILE", "/nowhere/key.pem", "file"),
         ("NAMEPLATE_VAULT_CA_FILE", "/nowhere/ca.pem", "file"),
         ("NAMEPLATE_DIRECTORY_CAPACITY", "0", "greater"),
+        ("NAMEPLATE_SIDECAR_DATABASE_URL", "postgresql://u:hunter2/rest@host/db", "postgresql://USER"),
         ("NAMEPLATE_MISSES_PER_SECOND", "many", "integer"),
         ("NAMEPLATE_LOG_LEVEL", "loud", "pattern"),
     ],
