@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from api.jwks import KeySetError, KeysUnavailable, KeyUrl, parse_key_set
 from cli.complaint import explain_settings
+from control.db.away import AWAY
 from control.db.migrate import MigrationError, applied, available, pending
 from control.dns.outcome import Answer
 from control.dns.resolver import resolvers
@@ -60,7 +61,7 @@ async def database(settings: ControlSettings) -> Finding:
     what, migrate = "PostgreSQL, as the workers", "NAMEPLATE_OWNER_DATABASE_URL=… nameplate migrate"
     try:
         connection = await asyncpg.connect(settings.control_database_url.get_secret_value(), timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except AWAY as error:
         return Finding(
             what, str(error) or "no answer", "check NAMEPLATE_CONTROL_DATABASE_URL, and that the server runs"
         )
@@ -88,7 +89,7 @@ async def isolation(settings: ControlSettings) -> Finding:
     what = "PostgreSQL, as the tenants' API"
     try:
         connection = await asyncpg.connect(settings.api_database_url.get_secret_value(), timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except AWAY as error:
         return Finding(what, str(error) or "no answer", "check NAMEPLATE_API_DATABASE_URL, and that the server runs")
     try:
         user = await connection.fetchval("SELECT current_user")

@@ -9,6 +9,8 @@ from typing import Any
 import asyncpg
 import structlog
 
+from control.db.away import AWAY
+
 EVERY = 300.0  # seconds, with jitter; replicas take turns by the advisory lock
 LOCK = 0x6E616D65686F7573
 # A sidecar that was away longer than this reads everything anew.
@@ -57,5 +59,5 @@ async def keep_tidy(pool: asyncpg.Pool[Any]) -> None:
         await asyncio.sleep(EVERY * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
         try:
             await tidy(pool)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except AWAY as error:
             log.warning("housekeeping_failed", error=type(error).__name__)

@@ -15,6 +15,8 @@ from typing import Any
 import asyncpg
 import structlog
 
+from control.db.away import AWAY
+
 PROBE_INTERVAL = 5.0  # seconds between two questions to a silent server
 PROBE_DEADLINE = 3.0
 RECONNECT_FIRST, RECONNECT_LAST = 0.1, 5.0
@@ -37,7 +39,7 @@ class Listener:
         while True:
             try:
                 connection = await asyncpg.connect(self._dsn, timeout=PROBE_DEADLINE)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("listener_cannot_connect", error=type(error).__name__)
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
                 delay = min(delay * 2, RECONNECT_LAST)
@@ -45,7 +47,7 @@ class Listener:
             delay = RECONNECT_FIRST
             try:
                 await self._listen(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("listener_lost", error=type(error).__name__)
             finally:
                 connection.terminate()

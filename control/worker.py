@@ -9,10 +9,10 @@ from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 
-import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from control.db.away import AWAY
 from control.jobs import Again, Job, Jobs, Kind, LeaseLost, Outcome
 
 POLL = 2.0  # seconds at most between two looks for due work: a notification is only a hint
@@ -54,7 +54,7 @@ class Worker:
             while True:
                 try:
                     pause = await self._claim()
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except AWAY as error:
                     log.warning("jobs_unreachable", kind=self._kind, error=type(error).__name__)
                     pause = POLL
                 with suppress(TimeoutError):
@@ -96,7 +96,7 @@ class Worker:
                 return
             try:
                 await self._jobs.settle(job, outcome)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("job_not_settled", error=type(error).__name__)  # claimed again when the lease runs out
 
     async def _handle(self, job: Job) -> Outcome | None:
@@ -113,7 +113,7 @@ class Worker:
                 return Again(timedelta(0))
             log.warning("job_lease_lost")
             return None
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except AWAY as error:
             log.warning("job_interrupted", error=type(error).__name__)
             return Again(backoff(job.attempts))
         except Exception:
@@ -135,7 +135,7 @@ class Worker:
                 renewed = monotonic()
             except LeaseLost:
                 break
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 log.warning("job_lease_not_renewed", error=type(error).__name__)
         work.cancel()
 

@@ -232,3 +232,24 @@ async def test_a_request_displaces_only_what_it_may(pool, add_domain, present, s
     domain_id = await add_domain("a.example", job=present, status=status)
     await _request(pool, domain_id, asked)
     assert [row["kind"] for row in await rows(pool)] == [then]
+
+
+async def test_a_worker_outlives_whatever_a_cut_connection_says(pool, add_domain, eventually) -> None:
+    """asyncpg has an error of its own for a connection that is cut in the moment in which it is used."""
+
+    class Cut(Jobs):
+        times = 0
+
+        async def claim(self, kind, limit):
+            type(self).times += 1
+            if self.times == 1:
+                raise asyncpg.InternalClientError("another operation is in progress")
+            return await super().claim(kind, limit)
+
+    await add_domain("a.example")
+    handler = Recording()
+    task = asyncio.create_task(worker(Cut(pool, "a"), handler).run())
+    try:
+        await eventually(lambda: handler.ran)
+    finally:
+        await stop([task])
