@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from control.settings import ControlSettings
 
 GOOD = {
-    "NAMEPLATE_CONTROL_DATABASE_URL": "postgresql://nameplate_control:p%2Fw@a:5432,[::1]:5433,c/nameplate",
+    "NAMEPLATE_CONTROL_DATABASE_URL": "postgresql://nameplate_control:p%2Fw@a:5432,b:5433,c/nameplate",
     "NAMEPLATE_API_DATABASE_URL": "postgres:///nameplate?host=/run/postgresql&user=nameplate_api",
     "NAMEPLATE_API_LISTEN": "127.0.0.1:65535",
     "NAMEPLATE_PLATFORM_DOMAIN": "platform.test",
