@@ -19,7 +19,7 @@ FILE_NAME = "directory.snapshot"
 # Seconds. How often it is looked whether there is something to write; the first time it is written soon.
 CHECK_INTERVAL = 1.0
 # Between two writes; and of the time at most a twentieth is spent on writing, however large it gets.
-INTERVAL = 30.0
+INTERVAL = 5.0
 REST_FACTOR = 20
 
 log = structlog.get_logger(__name__)

@@ -93,14 +93,12 @@ async def test_a_killed_sidecar_serves_from_its_last_snapshot(play: Play) -> Non
     """SIGKILL: no snapshot is written at the end, so the one written as the domain changed must do."""
     owner = play.customer()
     await play.active(owner, f"shop.{play.zone}")
-    snapshot_time = time.time()
 
     def is_written() -> bool:
         files = [file for file in (play.stack.home / "sidecar").iterdir() if file.is_file()]
         return any(f"shop.{play.zone}".encode() in file.read_bytes() for file in files)
 
     await play.eventually(is_written, timeout=30)
-    assert time.time() - snapshot_time < 30
     sidecar = play.stack.sidecar
     assert sidecar is not None
     await play.stack.postgres.stop()
