@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
@@ -71,7 +71,7 @@ class Worker:
         free = self._concurrency - len(self._running)
         if free == 0:
             return POLL
-        jobs = await self._jobs.claim(self._kind, free)
+        jobs = await self._take(free)
         for job in jobs:
             task = asyncio.create_task(self._run(job), name=f"{job.kind} {job.domain_id}")
             self._running.add(task)
@@ -80,6 +80,17 @@ class Worker:
             return POLL
         due = await self._jobs.seconds_until_due(self._kind)
         return POLL if due is None else min(POLL, due + 0.005)
+
+    async def _take(self, limit: int) -> Sequence[Job]:
+        """Claim. What the database has given is given back if the process is stopped before the answer is read."""
+        claiming = asyncio.ensure_future(self._jobs.claim(self._kind, limit))
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            with suppress(*AWAY):
+                for job in await claiming:
+                    await self._jobs.settle(job, Again(timedelta(0)))
+            raise
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -253,3 +253,23 @@ async def test_a_worker_outlives_whatever_a_cut_connection_says(pool, add_domain
         await eventually(lambda: handler.ran)
     finally:
         await stop([task])
+
+
+async def test_a_worker_that_is_stopped_while_it_claims_gives_the_jobs_back(pool, add_domain) -> None:
+    committed = asyncio.Event()
+
+    class Slow(Jobs):
+        async def claim(self, kind, limit):
+            jobs = await super().claim(kind, limit)
+            committed.set()
+            await asyncio.sleep(0.05)  # the answer is on its way
+            return jobs
+
+    await add_domain("a.example")
+    handler = Recording()
+    task = asyncio.create_task(worker(Slow(pool, "a"), handler).run())
+    await committed.wait()
+    await stop([task])
+    assert handler.ran == []
+    [row] = await rows(pool)
+    assert row["lease_token"] is None
