@@ -221,11 +221,13 @@ async def test_control_ends_cleanly_within_seconds_while_what_it_waits_for_is_si
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
-    given_back = not await _job_is_leased(play, body["id"])
-    await play.stack.start_control()
+    try:  # a PostgreSQL that was silent has not heard of the drain, and cuts connections as it wakes
+        given_back = "PostgreSQL" in silent or not await _job_is_leased(play, body["id"])
+    finally:
+        await play.stack.start_control()
     assert code == 0
     assert took < seconds * time_scale
-    assert given_back or "PostgreSQL" in silent
+    assert given_back
     await play.until_active(owner, body["id"])
 
 
