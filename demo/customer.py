@@ -27,15 +27,29 @@ class Customer:
     async def detail(self, domain_id: str) -> dict[str, Any]:
         return await self._call("GET", f"domains/{domain_id}")
 
-    async def verify_now(self, domain_id: str) -> dict[str, Any]:
-        return await self._call("POST", f"domains/{domain_id}/verify")
+    async def verify_now(self, domain_id: str) -> float:
+        """0.0: asked for. Otherwise it is too soon, and this is for how many seconds."""
+        response = await self._send("POST", f"domains/{domain_id}/verify")
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return float(response.headers["Retry-After"])
+        accepted(response)
+        return 0.0
 
     async def delete(self, domain_id: str) -> None:
         await self._call("DELETE", f"domains/{domain_id}")
 
     async def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
-        """Raises ApiRefused, with the problem's code and sentence."""
-        response = await self.http.request(method, path, headers={"Authorization": f"Bearer {self.token}"}, **arguments)
-        if response.is_error:
-            raise ApiRefused(f"{method} {path}: {response.status_code} {response.text}")
+        """Raises ApiRefused."""
+        response = accepted(await self._send(method, path, **arguments))
         return dict(response.json()) if response.content else {}
+
+    async def _send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        return await self.http.request(method, path, headers={"Authorization": f"Bearer {self.token}"}, **arguments)
+
+
+def accepted(response: httpx.Response) -> httpx.Response:
+    """Raises ApiRefused, with the problem's code and sentence."""
+    if response.is_error:
+        request = response.request
+        raise ApiRefused(f"{request.method} {request.url.path}: {response.status_code} {response.text}")
+    return response

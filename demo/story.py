@@ -122,13 +122,10 @@ class Story:
     async def _verify_now(self, domain: Named) -> None:
         """As a person would: told to wait a moment, waits a moment."""
         while True:
-            response = await domain.owner.http.post(
-                f"domains/{domain.id}/verify", headers={"Authorization": f"Bearer {domain.owner.token}"}
-            )
-            if response.status_code != 429:
-                response.raise_for_status()
+            wait = await domain.owner.verify_now(domain.id)
+            if not wait:
                 return
-            await asyncio.sleep(float(response.headers["Retry-After"]))
+            await asyncio.sleep(wait)
 
     async def _follow(self, domain: Named, live: Live, domains: tuple[Named, ...]) -> None:
         """Watch the states change until the browser gets its first good answer."""
