@@ -41,7 +41,7 @@ class Worker:
         self._handler = handler
         self._concurrency = concurrency
         self._metrics = metrics
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], asyncio.Future[Outcome]] = {}
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -61,8 +61,8 @@ class Worker:
                     async with asyncio.timeout(pause):
                         await self._wake.wait()
         finally:
-            for task in self._running:
-                task.cancel()
+            for work in self._running.values():
+                work.cancel()  # the work only: a task that is giving its job back comes to its end
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _claim(self) -> float:
@@ -73,8 +73,10 @@ class Worker:
             return POLL
         jobs = await self._take(free)
         for job in jobs:
-            task = asyncio.create_task(self._run(job), name=f"{job.kind} {job.domain_id}")
-            self._running.add(task)
+            with structlog.contextvars.bound_contextvars(job=job.kind, domain_id=str(job.domain_id)):
+                work = asyncio.ensure_future(self._handler(job))
+                task = asyncio.create_task(self._run(job, work), name=f"{job.kind} {job.domain_id}")
+            self._running[task] = work
             task.add_done_callback(self._forget)
         if len(jobs) == free:
             return POLL
@@ -93,26 +95,24 @@ class Worker:
             raise
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self._wake.set()
 
-    async def _run(self, job: Job) -> None:
+    async def _run(self, job: Job, work: asyncio.Future[Outcome]) -> None:
         started = monotonic()
-        with structlog.contextvars.bound_contextvars(job=job.kind, domain_id=str(job.domain_id)):
-            outcome = await self._handle(job)
-            name = type(outcome).__name__.lower() if outcome is not None else "lost"
-            self._metrics.finished.labels(job.kind, name).inc()
-            self._metrics.seconds.labels(job.kind).observe(monotonic() - started)
-            if outcome is None:
-                return
-            try:
-                await self._jobs.settle(job, outcome)
-            except AWAY as error:
-                log.warning("job_not_settled", error=type(error).__name__)  # claimed again when the lease runs out
+        outcome = await self._handle(job, work)
+        name = type(outcome).__name__.lower() if outcome is not None else "lost"
+        self._metrics.finished.labels(job.kind, name).inc()
+        self._metrics.seconds.labels(job.kind).observe(monotonic() - started)
+        if outcome is None:
+            return
+        try:
+            await self._jobs.settle(job, outcome)
+        except AWAY as error:
+            log.warning("job_not_settled", error=type(error).__name__)  # claimed again when the lease runs out
 
-    async def _handle(self, job: Job) -> Outcome | None:
-        """Run the handler beside the renewal of its lease. None: the lease is lost, nothing is to be settled."""
-        work = asyncio.ensure_future(self._handler(job))
+    async def _handle(self, job: Job, work: asyncio.Future[Outcome]) -> Outcome | None:
+        """The work beside the renewal of its lease. None: the lease is lost, nothing is to be settled."""
         keeper = asyncio.create_task(self._keep(job, work))
         try:
             return await work

@@ -273,3 +273,21 @@ async def test_a_worker_that_is_stopped_while_it_claims_gives_the_jobs_back(pool
     assert handler.ran == []
     [row] = await rows(pool)
     assert row["lease_token"] is None
+
+
+async def test_a_worker_that_is_stopped_while_it_gives_a_job_back_gives_it_back(pool, add_domain) -> None:
+    settling = asyncio.Event()
+
+    class Slow(Jobs):
+        async def settle(self, job, outcome):
+            settling.set()
+            await asyncio.sleep(0.05)  # PostgreSQL takes its time
+            await super().settle(job, outcome)
+
+    await add_domain("a.example")
+    handler = Recording()
+    task = asyncio.create_task(worker(Slow(pool, "a"), handler).run())
+    await settling.wait()
+    await stop([task])
+    assert len(handler.ran) == 1
+    assert await rows(pool) == []
