@@ -46,7 +46,7 @@ format: $(STAMP)  ## format the code
 .PHONY: lock
 lock:  ## pin the dependencies of pyproject.toml anew (needs uv); UPGRADE=1 for newer versions
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	@uv pip compile pyproject.toml --extra servers --extra dev --universal --python-version 3.11 --generate-hashes \
+	@uv pip compile pyproject.toml --extra servers --extra bench --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade) \
 		--output-file requirements.lock
 
