@@ -1,0 +1,113 @@
+"""One streaming call, as its handler sees it: `async for message in call`, `await call.send(message)`.
+
+Both directions hold back. The peer may send as much as its stream's window; that is given back when a message is taken,
+and while the message that comes next is incomplete (a message may be larger than the window). `send` returns when all
+that was sent has gone, through the peer's window and into its socket's buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from sidecar.grpcfast.message import MessageReader
+from sidecar.grpcfast.status import RpcError, Status
+
+
+class Stream(Protocol):
+    """Where a call's bytes go; of the connection."""
+
+    def send(self, stream_id: int, message: bytes, first: bool) -> None:
+        """Write a message, and the response headers before the first."""
+
+    def blocked(self, stream_id: int) -> bool:
+        """Something sent has not gone yet."""
+
+    def consumed(self, stream_id: int, size: int) -> None:
+        """So much of the peer's window may be given back, with the next flush."""
+
+    def flush(self) -> None:
+        """Write what there is to write."""
+
+
+class Call:
+    """`receive`, `unblock` and `break_off` are the connection's; the rest is the handler's.
+
+    When the peer resets the stream, or its connection is lost, the handler's task is cancelled, and in other tasks
+    that use the call both directions raise RpcError(CANCELLED). The handler must wait for tasks that it started.
+    """
+
+    def __init__(self, stream: Stream, stream_id: int, reader: MessageReader) -> None:
+        self._stream = stream
+        self._id = stream_id
+        self._reader = reader
+        self._owed = 0  # bytes received and not yet given back to the peer's window
+        self._ended = False
+        self._gone = False
+        self._arrived = asyncio.Event()
+        self._writable = asyncio.Event()
+        self.headers_sent = False
+
+    def __aiter__(self) -> Call:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Raises RpcError when what came is no message, or the call is gone."""
+        while True:
+            self._check()
+            message = self._reader.take()
+            if message is not None:
+                self._give_back()
+                self._stream.flush()
+                return message
+            if self._ended:
+                if len(self._reader):
+                    raise RpcError(Status.INTERNAL, "the request ended inside a message")
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def send(self, message: bytes) -> None:
+        """Raises RpcError(CANCELLED) when the call is gone."""
+        # Before too: else each of a thousand streams would add a message to a socket that nobody reads.
+        await self._unblocked()
+        first = not self.headers_sent
+        self.headers_sent = True
+        self._stream.send(self._id, message, first)
+        await self._unblocked()
+
+    def receive(self, data: bytes, ended: bool) -> None:
+        """Raises RpcError(RESOURCE_EXHAUSTED) when all calls together hold too much."""
+        self._ended = ended
+        self._owed += len(data)
+        self._reader.feed(data)
+        self._give_back()
+        self._arrived.set()
+
+    def unblock(self) -> None:
+        """What was sent has gone, perhaps."""
+        self._writable.set()
+
+    def break_off(self) -> None:
+        """Nothing comes or goes any more."""
+        self._gone = True
+        self._reader.close()
+        self._arrived.set()
+        self._writable.set()
+
+    def _give_back(self) -> None:
+        # What is held while a complete message waits for the handler stays owed.
+        size = self._owed - len(self._reader) if self._reader.ready else self._owed
+        if size > 0:
+            self._owed -= size
+            self._stream.consumed(self._id, size)
+
+    async def _unblocked(self) -> None:
+        while not self._gone and self._stream.blocked(self._id):
+            self._writable.clear()
+            await self._writable.wait()
+        self._check()
+
+    def _check(self) -> None:
+        if self._gone:
+            raise RpcError(Status.CANCELLED, "the call is gone")
