@@ -15,7 +15,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	if $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$python; break; fi; done)
 
-TESTS ?= tests
+SECOND_HALF := tests/integration tests/acceptance/test_no_key_on_disk.py
 ARCHITECTURE := tests/unit/test_architecture.py
 
 .PHONY: help
@@ -28,8 +28,19 @@ demo: $(STAMP)  ## start everything and play two tenants; ONCE=1 ends by itself
 
 .PHONY: test
 test: $(STAMP)  ## the whole suite on real servers; TESTS=tests/unit for a part
-	@$(BIN)/python -m embedded.debian pebble >/dev/null
+	@$(BIN)/python -m embedded.debian pebble nghttp2-client wrk >/dev/null
+ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
+else  # in two halves side by side, each with servers of its own; the second's output comes when the first has ended
+	@set -m; second=$$(mktemp); $(BIN)/python -m pytest $(SECOND_HALF) >$$second 2>&1 & \
+	trap 'kill -INT $$! 2>/dev/null && wait $$! || true; rm -f $$second' EXIT; \
+	code=0; $(BIN)/python -m pytest $(addprefix --ignore=,$(filter-out %.py,$(SECOND_HALF))) || code=$$?; \
+	wait $$! || code=$$?; cat $$second; exit $$code
+endif
+
+.PHONY: bench
+bench: $(STAMP)  ## measure: figures, goals and plots in bench/results; SCENARIOS="check scale", QUICK=1
+	@$(BIN)/nameplate bench $(SCENARIOS) $(if $(filter-out 0 no,$(QUICK)),--quick)
 
 .PHONY: check
 check: $(STAMP)  ## format, lint, types, imports between the packages

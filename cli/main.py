@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
+
+from cli.bench import bench
 
 
 class Process(StrEnum):
@@ -54,14 +57,22 @@ def control() -> None:
 
 
 @app.command()
-def sidecar() -> None:
-    """Run the sidecar beside an Envoy: certificates by SNI (SDS) and the tenant of each request (ext_authz).
+def sidecar(
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take over from another `nameplate sidecar` with the same settings.")
+    ] = False,
+    notify: Annotated[str | None, typer.Option(envvar="NOTIFY_SOCKET", hidden=True)] = None,
+) -> None:
+    """Run the sidecar beside an Envoy: certificates by SNI (SDS) and the tenant of each request (ext_authz, ext_proc).
+
+    SIGHUP replaces it by a fresh one without losing a request, SIGTERM ends it, a crash is made good at once.
 
     Needs NAMEPLATE_SIDECAR_DATABASE_URL, NAMEPLATE_PLATFORM_DOMAIN and NAMEPLATE_VAULT_* (README, Settings).
     """
-    from sidecar.app import main
-
-    raise typer.Exit(main())
+    # The supervisor stays, so it begins anew as a small program. Modules come from where ours did.
+    isolated = [] if sys.path[0] == os.getcwd() else ["-P"]
+    options = ["--replace"] * replace + ([f"--notify={notify}"] if notify else [])
+    os.execv(sys.executable, [sys.executable, *isolated, "-m", "sidecar.supervisor", *options])  # noqa: S606
 
 
 @app.command()
@@ -136,6 +147,8 @@ def doctor() -> None:
 
     raise typer.Exit(asyncio.run(run()))
 
+
+app.command()(bench)
 
 if __name__ == "__main__":
     sys.exit(app())

@@ -3,7 +3,8 @@
 In this order:
 1. on the PATH, or unpacked earlier below `.tools/` in the project's folder;
 2. as root, or with sudo that asks for no password: `apt-get install`;
-3. otherwise `apt-get download` and unpacked into `.tools/`, which is enough for a plain program;
+3. otherwise `apt-get download` and unpacked into `.tools/`, with the libraries that are missing here: enough for a
+   program that is run with `environment`;
 4. otherwise an error that names the package and the command.
 
 `python -m embedded.debian pebble` does this for the command line, and prints where the files are. The Makefile
@@ -29,6 +30,8 @@ OUTPUT_TAIL = 2000
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "pebble": ("usr/bin/pebble", "usr/bin/pebble-challtestsrv"),
+    "wrk": ("usr/bin/wrk",),
+    "nghttp2-client": ("usr/bin/h2load",),
     # pip itself, for a Python whose package of `venv` is not installed
     "python3-pip-whl": ("usr/share/python-wheels/pip-*.whl",),
 }
@@ -59,6 +62,15 @@ def require(package: str, program: str) -> Path:
             f" (or: python -m embedded.debian {package})"
         )
     return found
+
+
+def environment(package: str) -> dict[str, str]:
+    """The environment to run a package's programs in: ours, and where its libraries are if they were unpacked here."""
+    folders = sorted({str(library.parent) for library in (TOOLS / package).rglob("*.so*")})
+    if not folders:
+        return dict(os.environ)
+    known = os.environ.get("LD_LIBRARY_PATH")
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join([*folders, *([known] if known else [])])}
 
 
 def ensure(package: str) -> list[Path]:
@@ -112,29 +124,38 @@ def _install_as_root(package: str, root: Sequence[str]) -> str:
 
 
 def _unpack_locally(package: str) -> str:
-    """`apt-get download` and unpack below `.tools/`. Returns what went wrong, empty when nothing did."""
+    """Download and unpack below `.tools/`, with what it depends on. Returns what went wrong, empty when nothing did."""
     TOOLS.mkdir(exist_ok=True)
     with TemporaryDirectory(dir=TOOLS, prefix=".download-") as directory:
         folder = Path(directory)
-        failure = _failure(_run(["apt-get", "-q", "download", package], cwd=folder))
+        failure = _download(package, folder, [])
         if failure:
             # The machine's package lists are missing or old, and only root may fetch them: fetch our own.
             (folder / "lists" / "partial").mkdir(parents=True)
             (folder / "cache" / "archives" / "partial").mkdir(parents=True)
             own = ["-o", f"Dir::State::Lists={folder}/lists", "-o", f"Dir::Cache={folder}/cache"]
             own += ["-o", f"APT::Sandbox::User={_user_name()}"]
-            update, download = ["apt-get", "-q", *own, "update"], ["apt-get", "-q", *own, "download", package]
-            failure = _failure(_run(update, cwd=folder)) or _failure(_run(download, cwd=folder))
-        if failure:
-            return failure
+            failure = _failure(_run(["apt-get", "-q", *own, "update"], cwd=folder)) or _download(package, folder, own)
         unpacked = folder / "unpacked"
-        (archive,) = folder.glob("*.deb")
-        failure = _failure(_run(["dpkg-deb", "-x", str(archive), str(unpacked)]))
+        for archive in folder.glob("*.deb"):
+            failure = failure or _failure(_run(["dpkg-deb", "-x", str(archive), str(unpacked)]))
         if failure:
             return failure
         shutil.rmtree(TOOLS / package, ignore_errors=True)
         unpacked.rename(TOOLS / package)
         return ""
+
+
+def _download(package: str, folder: Path, options: Sequence[str]) -> str:
+    """The archives of a package and of the dependencies that are not installed. Returns what went wrong."""
+    install = ["apt-get", "-q", *options, "install", "--simulate", "--no-install-recommends", package]
+    simulated = _run(install)
+    wanted = {package}
+    if simulated.returncode == 0:
+        # "Inst libev4 (1:4.33-1 Debian:12/stable [amd64])"; "Inst libc6 [2.36-1] (...)" would be a newer version.
+        lines = [line.split() for line in simulated.stdout.splitlines() if line.startswith("Inst ")]
+        wanted |= {words[1] for words in lines if not words[2].startswith("[")}
+    return _failure(_run(["apt-get", "-q", *options, "download", *sorted(wanted)], cwd=folder))
 
 
 def _user_name() -> str:

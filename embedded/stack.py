@@ -26,7 +26,7 @@ from embedded.pebble import Pebble
 from embedded.pki import Pki
 from embedded.ports import LOOPBACK, can_bind, free_port, free_ports
 from embedded.postgres import Postgres
-from embedded.process import Process, run
+from embedded.process import Process, ServerFailed, children, run
 from embedded.upstream_process import UpstreamProcess
 from embedded.vault_mount import VaultMount
 
@@ -74,6 +74,14 @@ class Stack:
     def browser(self) -> Browser:
         return Browser(self.trust)
 
+    @property
+    def sidecar_worker(self) -> int:
+        """The id of the process that answers Envoy. Raises ServerFailed when there is none, or two for a moment."""
+        workers = [] if self.sidecar is None else children(self.sidecar.pid)
+        if len(workers) != 1:
+            raise ServerFailed(f"{len(workers)} sidecars are running")
+        return workers[0]
+
     def dsn(self, user: str = "postgres") -> str:
         return self.postgres.dsn("nameplate", user)
 
@@ -91,10 +99,11 @@ class Stack:
             self.control = process
         return process
 
-    async def start_sidecar(self) -> Process:
+    async def start_sidecar(self, *options: str) -> Process:
+        """A supervisor with its worker, as operators start it."""
         self.sidecar = await Process.start(
             "sidecar",
-            command("sidecar"),
+            [*command("sidecar"), *options],
             log_path=self.home / "sidecar.log",
             ready=answers(f"{self.admin_url}/readyz"),
             env=self.sidecar_environment,

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import uvicorn
 
-from sidecar.listen import ListenError, TcpAddress
+from sidecar.readiness import Readiness
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -26,21 +25,6 @@ METRICS = b"text/plain; version=0.0.4; charset=utf-8"
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """`stale`: the feed cannot be read at the moment, so a change may not be known yet. `feed_age`: seconds since it
-    was last read, None if never. `complete`: a name that is not in the directory does not exist.
-    `position`: of the feed (core.feed)."""
-
-    ready: bool
-    why_not: str | None
-    stale: bool
-    complete: bool
-    position: int
-    feed_age: float | None
-    names: int
 
 
 class Admin:
@@ -98,15 +82,3 @@ class AdminServer(uvicorn.Server):
                 timeout_graceful_shutdown=1,
             )
         )
-
-
-def bind_admin(address: TcpAddress) -> socket.socket:
-    """Raises ListenError."""
-    try:
-        return socket.create_server((address.host, address.port), family=_family(address))
-    except OSError as error:
-        raise ListenError("address_in_use", f"NAMEPLATE_ADMIN_LISTEN={address}: {error.strerror}.") from error
-
-
-def _family(address: TcpAddress) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address.host else socket.AF_INET

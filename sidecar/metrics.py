@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from sidecar.directory.stats import DirectoryStats
+from sidecar.grpcfast import Server
 
 PREFIX = "nameplate_"
 
@@ -25,13 +26,18 @@ class Secrets(Protocol):
 
 
 class Metrics:
-    """`checks`: checks answered, by outcome."""
+    """`checks`: checks answered, by outcome. `server`: that of the check socket."""
 
     def __init__(
-        self, directory: Callable[[], DirectoryStats], checks: Callable[[], Mapping[str, int]], secrets: Secrets
+        self,
+        directory: Callable[[], DirectoryStats],
+        checks: Callable[[], Mapping[str, int]],
+        server: Server,
+        secrets: Secrets,
     ) -> None:
         self._directory = directory
         self._checks = checks
+        self._server = server
         self._secrets = secrets
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -39,11 +45,13 @@ class Metrics:
     def read(self) -> Callable[[], bytes]:
         """Take the figures now; calling the result makes the text (format 0.0.4), in any thread."""
         directory, checks, secrets = self._directory(), self._checks(), dict(self._secrets.stats())
+        server = list(server_families(self._server))
         expiries = list(self._secrets.expiries())
 
         def families() -> Iterator[Metric]:
             yield from directory_families(directory)
             yield counter("checks", "Answered ext_authz checks.", checks, "outcome")
+            yield from server
             yield from secret_families(secrets)
             yield gauge(
                 "certificate_not_after_timestamp_seconds",
@@ -90,6 +98,20 @@ def directory_families(stats: DirectoryStats) -> Iterator[Metric]:
     yield counter("snapshot_failures", "Snapshots that could not be written.", stats.snapshot_failures)
     if stats.snapshot_saved_at is not None:
         yield gauge("snapshot_timestamp_seconds", "When the last snapshot was written.", stats.snapshot_saved_at)
+
+
+def server_families(server: Server) -> Iterator[Metric]:
+    """Of the check socket: its connections are Envoy's worker threads."""
+    counters = server.counters
+    errors = {status.name: number for status, number in counters.errors.items()}
+    yield gauge("grpc_connections", "Open connections.", server.connections)
+    yield counter("grpc_connections_accepted", "Connections accepted.", counters.connections)
+    yield counter("grpc_calls", "Calls begun.", counters.calls)
+    yield counter("grpc_errors", "Calls that ended with another status than OK.", errors, "status")
+    yield counter("grpc_cancelled", "Calls under way that the client gave up.", counters.cancelled)
+    yield counter("grpc_protocol_errors", "Connections ended for a violation of HTTP/2.", counters.protocol_errors)
+    yield counter("grpc_silent", "Connections ended because the client kept silent.", counters.silent)
+    yield gauge("grpc_tasks", "Calls that wait, for PostgreSQL or for their client.", server.tasks)
 
 
 ANSWERS = ("served", "removed_unknown", "removed_invalid", "removed_unavailable", "removed_unfit")

@@ -51,10 +51,10 @@ class SidecarSettings(VaultSettings):
 
     sidecar_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_sidecar.")
     sidecar_id: str = Field(
-        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}",
-        min_length=1,
+        "",
         max_length=200,
-        description="This process's name among the sidecars; two must not share one.",
+        description="This sidecar's name among the sidecars; two must not share one, but its successor has the same. "
+        "Default: HOST:PORT of this host's name and the administration's port.",
     )
     platform_domain: HostnameSetting = Field(description="The platform's own domain: <slug>.<it> leads to a tenant.")
 
@@ -94,6 +94,14 @@ class SidecarSettings(VaultSettings):
             )
         if self.check_address == self.xds_address:
             raise ValueError("NAMEPLATE_CHECK_ADDRESS and NAMEPLATE_XDS_ADDRESS must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _named(self) -> SidecarSettings:
+        """One host has one sidecar at a port, and the same one after a restart: control does not wait for the dead."""
+        if not self.sidecar_id:
+            name = f"{socket.gethostname()}:{self.admin_listen.port or os.getpid()}"
+            object.__setattr__(self, "sidecar_id", name)
         return self
 
     def tls(self) -> TlsFiles | None:

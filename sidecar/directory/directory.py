@@ -1,8 +1,8 @@
 """Hostname → tenant, in memory. Synchronous, no I/O; it does not know where its rows come from.
 
-It is in one of two modes, told apart by what holds the rows:
-- *complete*, a dict: it holds every name there is, so a name that is not in it is known to be absent;
-- incomplete, an LRU cache of `capacity` rows: a row is held, or remembered as absent for a short time, or not known.
+It is in one of two modes, told apart by what holds the rows (sidecar.directory.rows):
+- *complete*: it holds every name there is, so a name that is not in it is known to be absent;
+- incomplete, at most `capacity` rows: a row is held, or remembered as absent for a short time, or not known.
 Absence is remembered by row (`shop.example.com`, `*.example.com`), not by answer, so a change of one row needs to
 drop nothing but that row, be it a wildcard or not.
 """
@@ -14,16 +14,15 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 
-from cachetools import Cache, LRUCache, TTLCache
+from cachetools import TTLCache
 
 from sidecar.directory.entry import Entry, PlatformDomain, Unknown, wildcard_of
 from sidecar.directory.loads import Load, Loads
+from sidecar.directory.rows import Everything, Recent, Rows
 
 # The feed drops a remembered absence at once, so this only bounds the memory of names that stay absent.
 NEGATIVE_SECONDS = 30.0
 NEGATIVE_CAPACITY = 100_000
-
-Entries = dict[str, Entry] | LRUCache[str, Entry]
 
 
 class Directory:
@@ -38,14 +37,14 @@ class Directory:
         self.misses = 0
         self.negatives = 0
         self._clock = clock
-        self._entries: Entries = LRUCache(capacity)
+        self._rows: Rows = Recent(capacity)
         self._absent: TTLCache[str, None] = TTLCache(NEGATIVE_CAPACITY, NEGATIVE_SECONDS, clock)
         self._loads = Loads()
         self._fresh_until = -math.inf
 
     def lookup(self, host: str) -> Entry | Unknown:
         """The row that answers for `host` (normal form), in the order that `entry` gives."""
-        answer = self._entries.get(host)
+        answer = self._rows.get(host)
         if answer is not None:
             self.hits += 1
             return answer
@@ -60,7 +59,7 @@ class Directory:
 
     def find(self, host: str) -> Entry | Unknown:
         """As `lookup`, but not counted: for those who look again."""
-        return self._entries.get(host) or self._find_without_exact(host)
+        return self._rows.get(host) or self._find_without_exact(host)
 
     @property
     def stale(self) -> bool:
@@ -68,24 +67,24 @@ class Directory:
         return self._clock() > self._fresh_until
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._rows)
 
     @property
     def overflowing(self) -> bool:
         """It grew above its capacity while complete: whoever fills it must do so anew."""
-        return self.complete and len(self._entries) > self.capacity
+        return self.complete and len(self._rows) > self.capacity
 
     def held(self) -> list[str]:
         """The hostnames in memory, as they are now."""
-        return list(self._entries)
+        return list(self._rows)
 
     def peek(self, hostname: str) -> Entry | None:
         """The row of that very name, without making it more recently used."""
-        return _peek(self._entries, hostname)
+        return self._rows.peek(hostname)
 
     def rows(self) -> Iterator[Entry]:
         """The rows in memory now. It may be gone through slowly: a row changed meanwhile comes as it is by then."""
-        return _rows(self._entries, self.held())
+        return _present(self._rows, self.held())
 
     def apply(self, facts: Mapping[str, Entry | None]) -> None:
         """What the feed read after a change; None: there is no such row. Overtakes the loads of these rows."""
@@ -100,25 +99,38 @@ class Directory:
         """What a load found, in the step in which it saw that it was not overtaken."""
         self._remember(facts)
 
-    def replace(self, entries: Entries) -> None:
-        """Swap all rows; a dict says that these are all there are. Overtakes every load."""
-        self._entries = entries
-        self.complete = isinstance(entries, dict)
-        self.loaded = True
-        self._absent.clear()
+    def distrust(self) -> None:
+        """Whoever reads everything anew has begun to: what was read before, and is not held, is not to be held."""
         self._loads.overtake_all()
+        self._absent.clear()
+
+    def replace(self, rows: Rows) -> Rows:
+        """Swap all rows, and return those before. Overtakes every load."""
+        before, self._rows = self._rows, rows
+        self.complete = isinstance(rows, Everything)
+        self.loaded = True
+        self.distrust()
+        return before
+
+    def fill(self, facts: Mapping[str, Entry]) -> bool:
+        """Hold rows that nobody asked for, behind those that somebody did; False: no more of them fit."""
+        rows = self._rows
+        for hostname, entry in facts.items():
+            if rows.peek(hostname) is None and not (isinstance(rows, Recent) and rows.put_last(hostname, entry)):
+                return False
+        return True
 
     def fresh_for(self, seconds: float) -> None:
         """Everything up to now was read; without another word it is stale after `seconds` (0: at once)."""
         self._fresh_until = self._clock() + seconds if seconds else -math.inf
 
     def _find_without_exact(self, host: str) -> Entry | Unknown:
-        entries = self._entries
+        rows = self._rows
         if self.complete:
-            answer = entries.get(wildcard_of(host))
+            answer = rows.get(wildcard_of(host))
             return Unknown.ABSENT if answer is None or self.platform.owns(host) else answer
         for key in self.platform.keys(host):
-            answer = entries.get(key)
+            answer = rows.get(key)
             if answer is not None:
                 return answer
             if key not in self._absent:
@@ -126,25 +138,22 @@ class Directory:
         return Unknown.ABSENT
 
     def _remember(self, facts: Mapping[str, Entry | None]) -> None:
-        entries, absent = self._entries, self._absent
+        rows = self._rows
         for key, entry in facts.items():
             if entry is not None:
-                entries[key] = entry
-                absent.pop(key, None)
+                rows.put(key, entry)
             else:
-                entries.pop(key, None)
-                if not self.complete:
-                    absent[key] = None
+                rows.drop(key)
+        if not self.complete:
+            for key, entry in facts.items():
+                if entry is not None:
+                    self._absent.pop(key, None)
+                else:
+                    self._absent[key] = None
 
 
-def _peek(entries: Entries, hostname: str) -> Entry | None:
-    if isinstance(entries, LRUCache):
-        return Cache.__getitem__(entries, hostname) if hostname in entries else None
-    return entries.get(hostname)
-
-
-def _rows(entries: Entries, hostnames: list[str]) -> Iterator[Entry]:
+def _present(rows: Rows, hostnames: list[str]) -> Iterator[Entry]:
     """Of these rows, whatever the directory holds by then: so what is said of them as a whole stays true."""
     for hostname in hostnames:
-        if (entry := _peek(entries, hostname)) is not None:
+        if (entry := rows.peek(hostname)) is not None:
             yield entry

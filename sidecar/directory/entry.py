@@ -8,29 +8,126 @@ Resolution order of a host in normal form (core.hostname):
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import struct
+from collections.abc import Callable
 from enum import Enum
+from functools import partial
+from uuid import UUID
+
+LIVE, PLATFORM, CERTIFIED = 1, 2, 4
+_head = struct.Struct("!B16s16s")  # flags, tenant, domain
+_certificate = struct.Struct("!32sid")  # fingerprint, Vault version, not after
+# Where the hostname begins, by the flags.
+HOSTNAME_AT = tuple(_head.size + (_certificate.size if flags & CERTIFIED else 0) for flags in range(8))
+_no_domain = UUID(int=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """`hostname`: normal form; `*.example.com` for a wildcard row, `<slug>.<platform domain>` for a platform subdomain.
+class Entry(bytes):
+    """A row, packed into one immutable object: about 150 bytes of memory with its certificate, against 500 as fields.
 
+    That lets a million names fit, and be looked up without making anything: a look-up returns the object itself, its
+    hash is kept in it, and a row that changed is another object, so whatever is made of a row can be kept under it.
+    Reading a field computes it (30 to 500 ns). Weighed against it: fields as slots (twice the memory), bytes that are
+    wrapped at each look-up (an allocation, 150 ns), columns or a mapped file (a look-up in Python instead of a dict's).
+
+    `hostname`: normal form; `*.example.com` for a wildcard row, `<slug>.<platform domain>` for a platform subdomain.
     `tenant_id`, `domain_id`: UUID text; a platform subdomain has no domain ("").
     `live`: authz may say OK. True as soon as the certificate is issued: control says `active` once the sidecars have
     read that, so a visitor who comes because the API says `active` is served. A platform subdomain is live always.
     `fingerprint`, `vault_version`: of the certificate to serve; None: none yet, or (`platform`) the default one.
-    `not_after`: Unix seconds.
+    `fingerprint`: SHA-256, lower-case hexadecimal. `not_after`: Unix seconds.
+
+    The bytes, in network byte order; queries.sql makes the same:
+        flags 1 · tenant 16 · domain 16 · if CERTIFIED: fingerprint 32, Vault version 4, not after 8 (float) · hostname
     """
 
-    hostname: str
-    tenant_id: str
-    domain_id: str
-    live: bool
-    fingerprint: str | None
-    vault_version: int | None
-    not_after: float | None
-    platform: bool
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        hostname: str,
+        tenant_id: str,
+        domain_id: str,
+        live: bool,
+        fingerprint: str | None,
+        vault_version: int | None,
+        not_after: float | None,
+        platform: bool,
+    ) -> Entry:
+        """Raises ValueError if a field is not what is said above."""
+        if (domain_id == "") is not platform:
+            raise ValueError("a row has a domain unless it is a platform subdomain")
+        flags = live * LIVE | platform * PLATFORM | (fingerprint is not None) * CERTIFIED
+        domain = _no_domain if platform else UUID(domain_id)
+        packed = _head.pack(flags, UUID(tenant_id).bytes, domain.bytes)
+        if fingerprint is not None:
+            digest = bytes.fromhex(fingerprint)
+            if len(digest) != 32:
+                raise ValueError("not a SHA-256")
+            packed += _certificate.pack(digest, vault_version or 0, math.nan if not_after is None else not_after)
+        return unpack(packed + hostname.encode("ascii"))
+
+    @property
+    def live(self) -> bool:
+        return self[0] & LIVE == LIVE
+
+    @property
+    def platform(self) -> bool:
+        return self[0] & PLATFORM == PLATFORM
+
+    @property
+    def hostname(self) -> str:
+        return self[HOSTNAME_AT[self[0]] :].decode("ascii")
+
+    @property
+    def tenant_id(self) -> str:
+        return _uuid(self[1:17])
+
+    @property
+    def domain_id(self) -> str:
+        return "" if self[0] & PLATFORM else _uuid(self[17:33])
+
+    @property
+    def registration(self) -> str:
+        """Whatever was allowed on the strength of this row: the domain, or the tenant of a platform subdomain."""
+        return self.domain_id or self.tenant_id
+
+    def ended(self, now: Entry | None) -> bool:
+        """It was live, and what stands in its place now is not the same registration, live."""
+        return self.live and (now is None or not now.live or now[1:33] != self[1:33])
+
+    @property
+    def fingerprint(self) -> str | None:
+        return self[33:65].hex() if self[0] & CERTIFIED else None
+
+    @property
+    def vault_version(self) -> int | None:
+        return (int.from_bytes(self[65:69], "big") or None) if self[0] & CERTIFIED else None
+
+    @property
+    def not_after(self) -> float | None:
+        if not self[0] & CERTIFIED:
+            return None
+        seconds: float = _certificate.unpack_from(self, _head.size)[2]
+        return None if math.isnan(seconds) else seconds
+
+    def __repr__(self) -> str:
+        fields = (f"{name}={getattr(self, name)!r}" for name in FIELDS)
+        return f"Entry({', '.join(fields)})"
+
+    __str__ = __repr__
+
+
+FIELDS = ("hostname", "tenant_id", "domain_id", "live", "fingerprint", "vault_version", "not_after", "platform")
+
+unpack: Callable[[bytes], Entry] = partial(bytes.__new__, Entry)
+"""An Entry of its bytes, by C code alone; they are taken for what they should be."""
+
+
+def _uuid(raw: bytes) -> str:
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 class Unknown(Enum):

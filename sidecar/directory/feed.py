@@ -4,9 +4,9 @@
        ▲                └───────────────◀──────────────────────────┘
        └── backoff ◀── anything fails, or takes longer than its deadline
 
-A notification only sets an event: what arrives while a read is under way, or within READ_SPACING after it, leads to one
-more read. LISTEN comes before the first read, so a change is either in that read or announced after it. The timer's
-read is the probe too: a server that vanished without a word is noticed by the read's deadline.
+A notification only sets an event: what arrives while a read is under way, or in the rest after it, leads to one more
+read. LISTEN comes before the first read, so a change is either in that read or announced after it. The timer's read is
+the probe too: a server that vanished without a word is noticed by the read's deadline.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import asyncpg
@@ -23,15 +22,19 @@ import structlog
 
 from core.feed import AHEAD_LIMIT, CHANGES_CHANNEL, SIDECARS_CHANNEL, SIGHTING_INTERVAL, Sighting
 from sidecar.directory import challenges as challenge_limits
+from sidecar.directory.audience import ANY_NAME, Audience, OnChange, OnEnded
 from sidecar.directory.challenges import Challenges
 from sidecar.directory.directory import Directory
+from sidecar.directory.entry import Entry
 from sidecar.directory.garbage import no_cycles_made
 from sidecar.directory.position import Change, Position
 from sidecar.directory.postgres import AWAY, Postgres
 from sidecar.directory.reader import FeedMissing, Reader
 from sidecar.directory.reload import in_slices, read_anew
 
-# Seconds. At most 20 reads and sightings a second; a single change is read at once.
+# Seconds of rest after a read. A single change is read at once, a few in a row soon; the more come the longer it rests,
+# so that thousands of changes a second are read and told of in 20 reads and sightings.
+REST = 0.003
 READ_SPACING = 0.05
 READ_INTERVAL = SIGHTING_INTERVAL
 # Three reads on the timer: one may fail and be made up for by a new connection before anybody is alarmed.
@@ -39,13 +42,14 @@ STALE_AFTER = 3 * READ_INTERVAL
 # 0.05, 0.1, 0.2 … 3 s, each times 0.5 to 1.
 BACKOFF_FIRST, BACKOFF_LAST = 0.05, 3.0
 
-OnChange = Callable[[frozenset[str]], None]
-"""Called on the loop, after the directory was updated, with the hostnames whose answer may have changed.
+# Longer than a connection that was let in once lives without being asked for again (envoy/connection.yaml).
+ENDED_KEPT = 3900.0
+ENDED_LIMIT = 100_000
 
-A wildcard row stands for the names it matches. ANY_NAME comes after a reload of an incomplete directory: names that it
-did not hold may have gone, and only those who asked for them know which they are.
-"""
-ANY_NAME = "*"
+# Changes: about two milliseconds of the event loop, with what consumers do when they are told.
+APPLIED_AT_ONCE = 250
+
+OVERFLOWED = "capacity_exceeded"
 
 log = structlog.get_logger(__name__)
 
@@ -59,10 +63,10 @@ class Feed:
         directory: Directory,
         challenges: Challenges,
         sidecar: str,
-        on_change: Sequence[OnChange] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.resume_from: Position | None = None
+        self.telling = True  # False: another process of the same name speaks for this one
         self.connects = 0
         self.failures = 0
         self.reads = 0
@@ -73,10 +77,10 @@ class Feed:
         self._directory = directory
         self._challenges = challenges
         self._sidecar = sidecar
-        self._on_change = list(on_change)
+        self._audience = Audience()
         self._clock = clock
         self._ahead: tuple[int, ...] = ()
-        self._challenges_loaded = False
+        self._caught_up = False
         self._read_at: float | None = None
         self._hint = asyncio.Event()
 
@@ -90,12 +94,14 @@ class Feed:
         return float("inf") if self._read_at is None else self._clock() - self._read_at
 
     def subscribe(self, on_change: OnChange) -> None:
-        self._on_change.append(on_change)
+        self._audience.add(on_change)
 
-    async def announce(self, hostnames: Iterable[str]) -> None:
-        """Tell everybody, in slices."""
-        async for names in in_slices(hostnames):
-            self._announce(names)
+    def subscribe_ended(self, on_ended: OnEnded) -> None:
+        self._audience.add_for_ended(on_ended)
+
+    def tell_of_any(self) -> None:
+        """All rows are others now, and those before were few or none."""
+        self._audience.tell((ANY_NAME,))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -131,16 +137,18 @@ class Feed:
         reader = self._postgres.reader(connection)
         missing = await self._what_the_server_lost(reader)
         told_at = -SIGHTING_INTERVAL
+        rest = REST
         while not connection.is_closed():
             self._hint.clear()
             news = await self._read(reader, missing)
             missing = frozenset()
-            if news or self._clock() - told_at >= SIGHTING_INTERVAL - READ_SPACING:
+            if self.telling and (news or self._clock() - told_at >= SIGHTING_INTERVAL - READ_SPACING):
                 await self._tell(reader)
                 told_at = self._clock()
             if self._directory.overflowing:
                 self._hint.set()
-            await asyncio.sleep(READ_SPACING)
+            await asyncio.sleep(rest)
+            rest = min(2 * rest, READ_SPACING) if self._hint.is_set() else REST
             try:
                 async with asyncio.timeout(READ_INTERVAL):
                     await self._hint.wait()
@@ -164,11 +172,12 @@ class Feed:
     async def _read_changes(self, reader: Reader, missing: frozenset[int]) -> bool:
         seen = self.resume_from
         if seen is None or self._directory.overflowing:
-            await self._reload(reader, "nothing_read_yet" if seen is None else "capacity_exceeded")
+            await self._reload(reader, "nothing_read_yet" if seen is None else OVERFLOWED)
             return True
-        if not self._challenges_loaded:  # a snapshot holds none
+        if not self._caught_up:  # a snapshot holds neither
             self._challenges.replace(await reader.all_challenges(challenge_limits.CAPACITY))
-            self._challenges_loaded = True
+            self._audience.tell_ended(await reader.ended_since(ENDED_KEPT, ENDED_LIMIT))
+            self._caught_up = True
         unseen = await reader.read_changes(seen)
         if (reason := seen.reason_to_reload(unseen.head, missing)) is not None:
             await self._reload(reader, reason)
@@ -177,7 +186,7 @@ class Feed:
             if (reason := await self._read_many(reader, seen, missing)) is not None:
                 await self._reload(reader, reason)
             return True
-        await self._apply(reader, unseen.changes)
+        await self._apply_all(reader, unseen.changes)
         self._advance(seen.advanced(unseen.head, unseen.changes), unseen.changes)
         return bool(unseen.changes)
 
@@ -188,18 +197,22 @@ class Feed:
             if (reason := seen.reason_to_reload(head, missing)) is not None:
                 return reason
             async for changes in reader.all_changes(seen):
-                await self._apply(reader, changes)
+                await self._apply_all(reader, changes)
                 position = position.advanced(head, changes)
                 self._remember_ahead(changes, head.xmin)
-                await asyncio.sleep(0)
         self._advance(position.advanced(head, ()), ())
         return None
+
+    async def _apply_all(self, reader: Reader, changes: Iterable[Change]) -> None:
+        async for some in in_slices(changes, APPLIED_AT_ONCE):
+            await self._apply(reader, some)
 
     async def _apply(self, reader: Reader, changes: Iterable[Change]) -> None:
         """Read the rows that the changes are about as they are now, and tell those who hold something made of them."""
         platform = self._directory.platform
         hostnames: set[str] = set()
         tokens: set[str] = set()
+        ended: dict[str, float] = {}
         for change in changes:
             self.changes += 1
             if change.kind == "challenge":
@@ -208,46 +221,59 @@ class Feed:
                 hostnames.add(platform.subdomain(change.key))
             elif not platform.owns(change.key):
                 hostnames.add(change.key)
+            if change.ended is not None:
+                ended[change.ended] = change.at / 1e6
         if tokens:
             self._challenges.apply(await reader.load_challenges(tokens))
         if hostnames:
             self._directory.apply(await reader.load_names(hostnames))
-            self._announce(hostnames)
+        if ended:
+            self._audience.tell_ended(ended)
+        if hostnames:
+            self._audience.tell(hostnames)
 
     async def _reload(self, reader: Reader, reason: str) -> None:
         started = self._clock()
+        directory = self._directory
+        knew_all = directory.complete
+        differing = 0
+
+        def tell(before: Mapping[str, Entry | None]) -> None:
+            nonlocal differing
+            differing += len(before)
+            self._tell_anew(before)
+
         async with reader.consistent() as head:
             position = Position(head).advanced(head, await reader.newest_changes())
             ahead = await reader.transactions_from(head.xmin, AHEAD_LIMIT)
             challenges = await reader.all_challenges(challenge_limits.CAPACITY)
+            self._audience.tell_ended(await reader.ended_since(ENDED_KEPT, ENDED_LIMIT))
             with no_cycles_made():
-                async with aclosing(reader.all_entries()) as slices:
-                    entries, differing = await read_anew(self._directory, slices)
-        nameless = not self._directory.complete and (self._directory.loaded or not isinstance(entries, dict))
-        self._directory.replace(entries)
+                await read_anew(directory, reader, tell)
         self._challenges.replace(challenges)
-        self._challenges_loaded = True
+        self._caught_up = True
         self.resume_from, self._ahead = position, ahead
         self.reloads += 1
         log.info(
             "directory_loaded",
             reason=reason,
-            names=len(self._directory),
-            complete=self._directory.complete,
-            differing=len(differing),
+            names=len(directory),
+            complete=directory.complete,
+            differing=differing,
             seconds=round(self._clock() - started, 3),
         )
-        await self.announce(differing)
-        if nameless:
-            self._announce((ANY_NAME,))
+        # What it did not hold it had told nobody anything wrong of, if it was complete and missed no change.
+        if not knew_all or not (directory.complete or reason == OVERFLOWED):
+            self._audience.tell((ANY_NAME,))
 
-    def _announce(self, hostnames: Iterable[str]) -> None:
-        changed = frozenset(hostnames)
-        for on_change in self._on_change:
-            try:
-                on_change(changed)
-            except Exception:  # one consumer's mistake must not keep the others from the news
-                log.exception("on_change_failed")
+    def _tell_anew(self, before: Mapping[str, Entry | None]) -> None:
+        """These rows are others now, or gone, and no change said so."""
+        now = time.time()
+        rows = ((row, self._directory.peek(hostname)) for hostname, row in before.items())
+        ended = {row.registration: now for row, instead in rows if row is not None and row.ended(instead)}
+        if ended:
+            self._audience.tell_ended(ended)
+        self._audience.tell(before)
 
     def _advance(self, position: Position, changes: Iterable[Change]) -> None:
         self.resume_from = position

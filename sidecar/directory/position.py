@@ -19,13 +19,17 @@ from typing import NamedTuple
 
 
 class Change(NamedTuple):
-    """One row of `changes`. `kind`: domain, tenant or challenge. `at`: microseconds since 1970."""
+    """One row of `changes`. `kind`: domain, tenant or challenge. `at`: microseconds since 1970.
+
+    `ended`: the domain (or, for a slug that went, the tenant) that is not served under `key` any more.
+    """
 
     id: int
     xid: int
     kind: str
     key: str
     at: int
+    ended: str | None = None
 
     @property
     def mark(self) -> Mark:

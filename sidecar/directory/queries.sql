@@ -1,25 +1,23 @@
 -- What the sidecar asks PostgreSQL, as role nameplate_sidecar, through the views of control/db/migrations/0003_feed.sql.
+-- A row is read as the bytes of a sidecar.directory.entry.Entry, which says what they are.
 -- Live: active, or about to be: control waits for the sidecars to have read of the certificate before it says active.
--- A column list in the order of sidecar.directory.entry.Entry makes an Entry.
 
--- name: load_names
--- $1 hostnames outside the platform's domain, $2 slugs, $3 the platform's domain
-SELECT hostname, tenant_id::text, domain_id::text, status = 'active' OR fingerprint IS NOT NULL, fingerprint, vault_version,
-       extract(epoch FROM not_after)::float8, false
-FROM domains_v1 WHERE hostname = ANY ($1::text[])
-UNION ALL
-SELECT slug || '.' || $3::text, tenant_id::text, '', true, NULL, NULL, NULL, true
-FROM tenants_v1 WHERE slug = ANY ($2::text[])
-
--- name: all_domains
-SELECT hostname, tenant_id::text, domain_id::text, status = 'active' OR fingerprint IS NOT NULL, fingerprint, vault_version,
-       extract(epoch FROM not_after)::float8, false
+-- name: entries
+-- $1 hostnames outside the platform's domain, $2 slugs (both NULL: everything there is), $3 the platform's domain
+SELECT set_byte('\x00', 0, CASE WHEN fingerprint IS NOT NULL THEN 5 WHEN status = 'active' THEN 1 ELSE 0 END)
+       || uuid_send(tenant_id) || uuid_send(domain_id)
+       || CASE WHEN fingerprint IS NULL THEN ''
+               ELSE decode(fingerprint, 'hex') || int4send(vault_version) || float8send(date_part('epoch', not_after)) END
+       || textsend(hostname)
 FROM domains_v1
+WHERE ($1::text[] IS NULL AND $2::text[] IS NULL OR hostname = ANY ($1))
+      AND hostname <> $3::text AND right(hostname, length($3) + 1) <> '.' || $3
+UNION ALL
+SELECT '\x03'::bytea || uuid_send(tenant_id) || '\x00000000000000000000000000000000' || textsend(slug || '.' || $3)
+FROM tenants_v1 WHERE $1::text[] IS NULL AND $2::text[] IS NULL OR slug = ANY ($2)
 
--- name: all_tenants
--- $1 the platform's domain
-SELECT slug || '.' || $1::text, tenant_id::text, '', true, NULL::text, NULL::int, NULL::float8, true
-FROM tenants_v1
+-- name: count
+SELECT (SELECT count(*) FROM domains_v1) + (SELECT count(*) FROM tenants_v1)
 
 -- name: load_challenges
 SELECT token, key_authorization, extract(epoch FROM expires_at - now())::float8
@@ -36,7 +34,7 @@ FROM pg_current_snapshot() AS s (snapshot) CROSS JOIN feed_v1 f
 
 -- name: newest_changes
 -- $1 limit
-SELECT id, xid::text::bigint, kind, key, (extract(epoch FROM at) * 1000000)::bigint
+SELECT id, xid::text::bigint, kind, key, (extract(epoch FROM at) * 1000000)::bigint, ended::text
 FROM changes_v1 ORDER BY id DESC LIMIT $1
 
 -- name: missing_changes
@@ -49,7 +47,7 @@ WHERE NOT EXISTS (SELECT FROM changes_v1 c
 -- The head, beside each unseen change (one row of NULLs if there are none).
 -- $1, $2 xmax and xip of the last read's snapshot; $3 the highest id of a change seen; $4 limit
 SELECT s.snapshot::text, f.feed_id::text, f.pruned_xid::text::bigint,
-       c.id, c.xid::text::bigint, c.kind, c.key, (extract(epoch FROM c.at) * 1000000)::bigint
+       c.id, c.xid::text::bigint, c.kind, c.key, (extract(epoch FROM c.at) * 1000000)::bigint, c.ended::text
 FROM pg_current_snapshot() AS s (snapshot) CROSS JOIN feed_v1 f
     LEFT JOIN (SELECT * FROM changes_v1
                WHERE xid >= $1::bigint::text::xid8 OR xid = ANY ($2::bigint[]::text[]::xid8[]) OR id > $3::bigint
@@ -57,9 +55,14 @@ FROM pg_current_snapshot() AS s (snapshot) CROSS JOIN feed_v1 f
 
 -- name: all_changes
 -- As read_changes, without a limit.
-SELECT id, xid::text::bigint, kind, key, (extract(epoch FROM at) * 1000000)::bigint
+SELECT id, xid::text::bigint, kind, key, (extract(epoch FROM at) * 1000000)::bigint, ended::text
 FROM changes_v1
 WHERE xid >= $1::bigint::text::xid8 OR xid = ANY ($2::bigint[]::text[]::xid8[]) OR id > $3::bigint
+
+-- name: ended_since
+-- $1 seconds, $2 limit
+SELECT ended::text, extract(epoch FROM at)::float8 FROM changes_v1
+WHERE ended IS NOT NULL AND at > now() - $1::float8 * interval '1 second' ORDER BY at DESC LIMIT $2
 
 -- name: transactions_from
 SELECT xid::text::bigint FROM changes_v1 WHERE xid >= $1::bigint::text::xid8 GROUP BY xid ORDER BY xid DESC LIMIT $2

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import structlog
-from cachetools import LRUCache
 
 from sidecar.directory import snapshot
-from sidecar.directory.directory import Directory, Entries
+from sidecar.directory.directory import Directory
 from sidecar.directory.feed import Feed
 from sidecar.directory.garbage import no_cycles_made
+from sidecar.directory.rows import Recent, Rows
 from sidecar.directory.snapshot import Snapshot, SnapshotRefused
 
 FILE_NAME = "directory.snapshot"
@@ -30,6 +30,7 @@ class Saver:
         self.saves = 0
         self.failures = 0
         self.saved_at: float | None = None  # Unix seconds
+        self.final = True  # False: another process goes on with the file, so none is written at the end
         self._path = folder / FILE_NAME
         self._directory = directory
         self._feed = feed
@@ -38,25 +39,30 @@ class Saver:
 
     async def restore(self) -> bool:
         """Before the feed runs: fill the directory from the file. False: there is none, or it is refused."""
-        directory = self._directory
         try:
             with no_cycles_made():
-                found = await asyncio.to_thread(snapshot.read, self._path, directory.platform.name)
+                found, rows = await asyncio.to_thread(self._read)
         except FileNotFoundError:
             return False
         except (OSError, SnapshotRefused) as error:
             log.warning("snapshot_refused", path=str(self._path), reason=str(error))
             return False
-        rows = {entry.hostname: entry for entry in found.entries}
-        entries: Entries = rows
-        if not found.complete or len(rows) > directory.capacity:
-            entries = LRUCache(directory.capacity)
-            entries.update(rows)
-        directory.replace(entries)
+        directory = self._directory
+        directory.replace(rows)
         self._feed.resume_from = found.position
-        await self._feed.announce(directory.held())
+        self._feed.tell_of_any()
         log.info("snapshot_loaded", names=len(directory), complete=directory.complete, position=self._feed.position)
         return True
+
+    def _read(self) -> tuple[Snapshot, Rows]:
+        capacity = self._directory.capacity
+        found, everything = snapshot.read(self._path, self._directory.platform.name)
+        if found.complete and len(everything) <= capacity:
+            return found, everything
+        recent = Recent(capacity)
+        for hostname, row in everything.items():
+            recent.put(hostname, row)
+        return found, recent
 
     async def run(self) -> None:
         """Write it when it changed, every INTERVAL at most, until cancelled."""
@@ -69,16 +75,19 @@ class Saver:
     async def save(self, rest: float = snapshot.REST) -> bool:
         """Write it if it changed, with `rest` seconds for others after each piece.
 
-        False: nothing had changed. A failure is logged and counted: the file before it stays.
+        False: nothing had changed, or another process is writing it. A failure is logged and counted: the file before
+        it stays.
         """
         async with self._writing:
             revision, position, directory = self._feed.revision, self._feed.resume_from, self._directory
             if position is None or revision == self._saved_revision:
                 return False
-            taken = Snapshot(directory.platform.name, directory.complete, position, directory.rows())
+            taken = Snapshot(directory.platform.name, directory.complete, position)
             try:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                await snapshot.write(self._path, taken, rest)
+                await snapshot.write(self._path, taken, directory.rows(), rest)
+            except BlockingIOError:
+                return False
             except OSError as error:
                 self.failures += 1
                 log.warning("snapshot_not_written", path=str(self._path), error=str(error))

@@ -49,7 +49,8 @@ class DirectoryService:
     async def run(self) -> None:
         """Serve from the snapshot at once, then follow PostgreSQL until cancelled; then save and let go."""
         try:
-            await self.saver.restore()
+            if not self.directory.loaded:
+                await self.saver.restore()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.feed.run(), name="directory feed")
                 tasks.create_task(self.saver.run(), name="directory saver")
@@ -57,7 +58,8 @@ class DirectoryService:
             self.source.close()
             self.challenges.close()
             self.postgres.close()
-            await self.saver.save(rest=0)
+            if self.saver.final:
+                await self.saver.save(rest=0)
 
     def stats(self) -> DirectoryStats:
         directory, source, challenges, feed = self.directory, self.source, self.challenges, self.feed

@@ -74,6 +74,9 @@ class Call:
         first = not self.headers_sent
         self.headers_sent = True
         self._stream.send(self._id, message, first)
+        # A peer that reads fast must not keep the loop to itself, and one that is gone is not known to be before others
+        # had their turn: what is written to a lost connection goes nowhere and blocks nobody.
+        await asyncio.sleep(0)
         await self._unblocked()
 
     def receive(self, data: bytes, ended: bool) -> None:

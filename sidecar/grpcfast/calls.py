@@ -10,64 +10,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
-
-import structlog
+from typing import Any
 
 from sidecar.grpcfast.call import Call
 from sidecar.grpcfast.message import PREFIX, MessageReader, OneMessage, frame
-from sidecar.grpcfast.reply import HEADERS, error, trailers
+from sidecar.grpcfast.reply import HEADERS, OK_TRAILERS, error, trailers
 from sidecar.grpcfast.request import Asked, NotGrpc, Refused, Request, StreamRequest
 from sidecar.grpcfast.service import Service
 from sidecar.grpcfast.status import RpcError, Status
+from sidecar.grpcfast.under_way import (
+    ANSWERED,
+    Discarded,
+    Partial,
+    Running,
+    UnderWay,
+    outcome_of,
+    problem_of,
+)
 from sidecar.http2 import DATA, DRAINED, REQUEST, RESET, Connection, ErrorCode, Event, Reply
-
-log = structlog.stdlib.get_logger(__name__)
-
-
-class Partial:
-    """A call whose message is incomplete."""
-
-    __slots__ = ("message", "request", "timer")
-
-    def __init__(self, request: Request, message: OneMessage) -> None:
-        self.request = request
-        self.message = message
-        self.timer: asyncio.TimerHandle | None = None
-
-    def end(self) -> None:
-        self.message.close()
-        if self.timer is not None:
-            self.timer.cancel()
-
-
-class Running:
-    """A call whose handler is a task. `call`: of a Streaming method."""
-
-    __slots__ = ("call", "task", "timer")
-
-    def __init__(self, task: asyncio.Future[Any], timer: asyncio.TimerHandle | None, call: Call | None) -> None:
-        self.task = task
-        self.timer = timer
-        self.call = call
-
-    def end(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-        if self.call is not None:
-            self.call.break_off()
-        self.task.cancel()
-
-
-class Answered:
-    """The answer waits for the peer's window, and the peer has not ended its side."""
-
-    __slots__ = ()
-
-
-ANSWERED: Final = Answered()
-
-UnderWay = Request | NotGrpc | Partial | Running | Answered
 
 
 class Calls:
@@ -119,6 +79,7 @@ class Calls:
         """The connection is lost."""
         for stream_id in list(self._calls):
             self._forget(stream_id)
+        del self.flush  # the way back to the protocol: both are freed now, and not when cycles are collected
 
     def unblock(self) -> None:
         """The transport's buffer has room again."""
@@ -139,8 +100,9 @@ class Calls:
                 self._hang_up(stream_id)
             case NotGrpc(reply) if ended:
                 self._connection.reply(stream_id, reply)
-            case NotGrpc():
-                self._calls[stream_id] = asked
+            case NotGrpc(reply):
+                timer = self._timer(stream_id, self._service.limits.answer)
+                self._calls[stream_id] = Discarded(reply, timer)
 
     def _receive(self, stream_id: int, call: UnderWay, data: bytes, ended: bool) -> None:
         match call:
@@ -153,9 +115,8 @@ class Calls:
                     stream.receive(data, ended)
                 except RpcError as problem:
                     self._end(stream_id, call, problem)
-            case NotGrpc(reply) if ended:
-                del self._calls[stream_id]
-                self._connection.reply(stream_id, reply)
+            case Discarded(reply=reply) if ended:
+                self._end(stream_id, call, reply)
             case _:
                 self._connection.consumed(stream_id, len(data))  # not gRPC, or after the one message that is read
 
@@ -195,15 +156,13 @@ class Calls:
         """`timer`: the deadline, if it has begun to run."""
         try:
             answer = request.handle(message)
-        except RpcError as problem:
-            self._refuse(stream_id, problem)
-        except Exception as fault:  # noqa: BLE001 -- the top of a call: logged with its traceback
-            self._refuse(stream_id, _failed(fault))
-        else:
             if not isinstance(answer, Reply):
-                timer = timer or self._timer(stream_id, self._seconds(request))
-                self._run(stream_id, Running(asyncio.ensure_future(answer), timer, None))
+                task = asyncio.ensure_future(answer)
+                self._run(stream_id, Running(task, timer or self._timer(stream_id, self._seconds(request)), None))
                 return
+        except Exception as fault:  # noqa: BLE001 -- the top of a call: logged with its traceback
+            self._refuse(stream_id, problem_of(fault))
+        else:
             self._connection.reply(stream_id, answer)
         if timer is not None:
             timer.cancel()
@@ -213,14 +172,12 @@ class Calls:
         if ended:
             call.receive(b"", ended)
         try:
-            serving = asyncio.ensure_future(request.handle(call))
-        except RpcError as problem:
-            self._refuse(stream_id, problem)
+            task = asyncio.ensure_future(request.handle(call))
         except Exception as fault:  # noqa: BLE001 -- the top of a call: logged with its traceback
-            self._refuse(stream_id, _failed(fault))
-        else:
-            timer = None if request.timeout is None else self._timer(stream_id, request.timeout)
-            self._run(stream_id, Running(serving, timer, call))
+            self._refuse(stream_id, problem_of(fault))
+            return
+        timer = None if request.timeout is None else self._timer(stream_id, request.timeout)
+        self._run(stream_id, Running(task, timer, call))
 
     def _run(self, stream_id: int, running: Running) -> None:
         self._calls[stream_id] = running
@@ -236,43 +193,46 @@ class Calls:
 
     def _expire(self, stream_id: int) -> None:
         """The deadline: the answer is late, whatever it will be."""
-        call = self._calls.get(stream_id)
-        if isinstance(call, Partial | Running):
-            self._end(stream_id, call, RpcError(Status.DEADLINE_EXCEEDED, "the deadline has passed"))
-            self.flush()
+        match self._calls.get(stream_id):
+            case Partial() | Running() as call:
+                self._end(stream_id, call, RpcError(Status.DEADLINE_EXCEEDED, "the deadline has passed"))
+            case Discarded() as request:
+                self._end(stream_id, request, request.reply)
+        self.flush()
 
     def _done(self, stream_id: int, task: asyncio.Future[Any]) -> None:
         """Its handler has ended, wanted or not."""
         self._service.tasks.discard(task)
-        outcome = _outcome(task)
         running = self._calls.get(stream_id)
-        if not isinstance(running, Running):
-            return  # the call was over before
-        if isinstance(outcome, Reply):
-            del self._calls[stream_id]
-            running.end()
-            self._connection.reply(stream_id, outcome)
-            self._hang_up(stream_id)
+        if isinstance(running, Running):
+            self._end(stream_id, running, outcome_of(task, streaming=running.call is not None))
+            self.flush()
         else:
-            self._end(stream_id, running, outcome)
-        self.flush()
+            outcome_of(task, streaming=True)  # the call was over before; a fault is logged all the same
 
     # --- its end
 
-    def _end(self, stream_id: int, call: Partial | Running, problem: RpcError | None) -> None:
-        """`problem`: None for the OK of a stream."""
+    def _end(self, stream_id: int, call: Partial | Discarded | Running, outcome: Reply | RpcError | None) -> None:
+        """`outcome`: None for the OK of a stream."""
         del self._calls[stream_id]
         call.end()
-        if isinstance(call, Running) and call.call is not None and (problem is None or call.call.headers_sent):
-            status, message = (Status.OK, "") if problem is None else (problem.status, problem.message)
-            if problem is not None:
-                self._service.counters.errors[status] += 1
-            if not call.call.headers_sent:
-                self._connection.send_headers(stream_id, HEADERS)
-            self._connection.send_trailers(stream_id, trailers(status, message))
+        if isinstance(outcome, Reply):
+            self._connection.reply(stream_id, outcome)
             self._hang_up(stream_id)
-        elif problem is not None:
-            self._refuse(stream_id, problem)
+        elif isinstance(call, Running) and call.call is not None and (outcome is None or call.call.headers_sent):
+            self._end_stream(stream_id, call.call, outcome)
+        elif outcome is not None:
+            self._refuse(stream_id, outcome)
+
+    def _end_stream(self, stream_id: int, call: Call, problem: RpcError | None) -> None:
+        if not call.headers_sent:
+            self._connection.send_headers(stream_id, HEADERS)
+        if problem is None:
+            self._connection.send_trailers(stream_id, OK_TRAILERS)
+        else:
+            self._service.counters.errors[problem.status] += 1
+            self._connection.send_trailers(stream_id, trailers(problem.status, problem.message))
+        self._hang_up(stream_id)
 
     def _refuse(self, stream_id: int, problem: RpcError) -> None:
         self._service.counters.errors[problem.status] += 1
@@ -294,7 +254,7 @@ class Calls:
         if call is None or call is ANSWERED:
             return
         self._service.counters.cancelled += 1
-        if isinstance(call, Partial | Running):
+        if isinstance(call, Partial | Discarded | Running):
             call.end()
 
     def _drained(self, stream_id: int) -> None:
@@ -319,19 +279,3 @@ class Calls:
 
     def consumed(self, stream_id: int, size: int) -> None:
         self._connection.consumed(stream_id, size)
-
-
-def _outcome(task: asyncio.Future[Any]) -> Any:
-    """What the handler returned, or the RpcError that its call ends with."""
-    if task.cancelled():
-        return RpcError(Status.CANCELLED, "the call was given up")
-    fault = task.exception()
-    if fault is None:
-        return task.result()
-    return fault if isinstance(fault, RpcError) else _failed(fault)
-
-
-def _failed(fault: BaseException) -> RpcError:
-    """The peer learns nothing of it: the text may hold anything."""
-    log.error("handler_failed", exc_info=fault)
-    return RpcError(Status.INTERNAL, "internal error")

@@ -15,8 +15,8 @@ class Limits:
 
     `preface`: a peer that has connected and not yet said that it speaks HTTP/2. Clients do so at once; what keeps
     silent is a port scan or a leak. (nginx `client_header_timeout` 60, grpc-go `ConnectionTimeout` 120.)
-    `answer`: a unary call whose client set no deadline, or a longer one. Ours answer in milliseconds; a task that is
-    still there is stuck.
+    `answer`: a unary call whose client set no deadline, or a longer one, from its headers to its answer; a request that
+    is not gRPC. Ours take milliseconds; what is still there is stuck. A stream may last for ever.
     `keepalive`, `keepalive_answer`: a TCP peer that was quiet for so long is asked by PING, and given up when nothing
     comes back. A stream of secrets has nothing to say for hours, and a peer that lost its power sends no FIN.
     `linger`: for the peer to read our GOAWAY and to close; then its connection is cut.

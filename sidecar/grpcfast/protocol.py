@@ -48,8 +48,8 @@ class GrpcProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         events = self._connection.receive(data)
-        if len(events) > BATCH:
-            self._waiting = events
+        if self._waiting or len(events) > BATCH:
+            self._waiting = [*self._waiting, *events]
             self._handle_waiting()
         else:
             self._calls.handle(events)

@@ -15,6 +15,9 @@ from sidecar.http2 import Reply, encode
 # What may stand in grpc-message as it is: printable ASCII without the percent sign.
 _UNRESERVED: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
+# Characters of a status message, of up to twelve bytes each on the wire: clients take 8 KB of metadata by default.
+LONGEST: Final = 512
+
 HEADERS: Final = encode([(b":status", b"200"), (b"content-type", b"application/grpc")])
 OK_TRAILERS: Final = encode([(b"grpc-status", b"0")])
 
@@ -50,7 +53,7 @@ def http_error(status: int, text: str, *headers: tuple[bytes, bytes]) -> Reply:
 def _status(status: Status, message: str) -> list[tuple[bytes, bytes]]:
     fields = [(b"grpc-status", str(int(status)).encode())]
     if message:
-        fields.append((b"grpc-message", quote(message, safe=_UNRESERVED, errors="replace").encode()))
+        fields.append((b"grpc-message", quote(message[:LONGEST], safe=_UNRESERVED, errors="replace").encode()))
     if status is Status.UNIMPLEMENTED:
         # compression.md: says what may be used instead, if it was the compression.
         fields.append((b"grpc-accept-encoding", b"identity"))

@@ -58,7 +58,7 @@ class Server:
             connection.drain()
 
     async def wait_closed(self, seconds: float) -> None:
-        """Until no connection is left, after `drain`; those that are there after `seconds` are cut, as are later ones."""
+        """Until no connection is left, after `drain`. After `seconds` those that there are, and come later, are cut."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._service.wait_empty()

@@ -1,5 +1,5 @@
 """HTTP/2 for servers, sans-IO (RFC 9113, RFC 7541). `Connection` is the codec; the files in the order data flows:
-limits, frames, settings, headers, blocks, states, streams, windows, sending, connection."""
+limits, frames, settings, headers, blocks, states, streams, windows, sending, controlling, receiving, connection."""
 
 from sidecar.http2.blocks import encode
 from sidecar.http2.connection import Connection

@@ -56,9 +56,14 @@ class BlockDecoder(Generic[R]):
             self.memo[block] = result
         return result
 
-    def decode(self, block: bytes) -> HeaderList:
+    def trailers(self, block: bytes) -> HeaderList:
         """The fields of any block. Raises ConnectionFault."""
         return self._decode(block)[0]
+
+    def skip(self, block: bytes) -> None:
+        """A block whose fields nobody wants; the decoder stays in step with the encoder. Raises ConnectionFault."""
+        if block not in self.memo:
+            self._decode(block)
 
     def _decode(self, block: bytes) -> tuple[HeaderList, bool]:
         entries = self._table.dynamic_entries

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.http2 import frames, settings
+from sidecar.http2.controlling import DRAIN_PING
 from sidecar.http2.errors import ConnectionFault, ErrorCode
 from sidecar.http2.events import DATA, REQUEST, Event, R
 from sidecar.http2.headers import HeaderList
 from sidecar.http2.limits import DEFAULT_WINDOW, LIMITS, MAX_FRAME, Limits
-from sidecar.http2.receiving import DRAIN_PING, NO_ID, ReceivingHalf
+from sidecar.http2.receiving import NO_ID, ReceivingHalf
 from sidecar.http2.states import State
 from sidecar.http2.streams import CLIENT_LAST, Stream
 
@@ -25,6 +26,8 @@ _HALF_CLOSED_REMOTE: Final = State.HALF_CLOSED_REMOTE
 
 class Connection(ReceivingHalf[R]):
     """One connection. `read_request` is pure and total; `clock` gives seconds and is read off the hot path only."""
+
+    __slots__ = ("_preface", "_rest")
 
     def __init__(
         self,

@@ -23,8 +23,9 @@ class Limits:
     """Bytes of a decoded header list, each field counted with 32 more (RFC 9113 6.5.2), and of its encoded block.
     gRPC's hard limit for metadata is 16 KB, Envoy's for request headers 60 KB. Decoding this much costs some 10 ms."""
 
-    continuations: int = 8
-    """CONTINUATION frames of one block (CVE-2024-27316 and its kin). nghttp2's limit is 8; `header_list` needs 2."""
+    continuations: int = 64
+    """CONTINUATION frames of one block (CVE-2024-27316 and its kin): h2's limit. nghttp2's is 8, but RFC 9113 6.10 sets
+    none, and the size of a block is bounded besides."""
 
     streams: int = 1_024
     """SETTINGS_MAX_CONCURRENT_STREAMS. Envoy opens at most this many on a connection of its own accord."""

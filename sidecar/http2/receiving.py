@@ -9,38 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sidecar.http2 import frames, settings
+from sidecar.http2 import frames
 from sidecar.http2.allowance import Allowance
 from sidecar.http2.blocks import BlockDecoder, PendingBlock
+from sidecar.http2.controlling import ControllingHalf
 from sidecar.http2.errors import ConnectionFault, ErrorCode, StreamFault
 from sidecar.http2.events import DATA, REQUEST, RESET, Event, R
 from sidecar.http2.headers import UNKNOWN_LENGTH, HeaderList, check_trailers
 from sidecar.http2.limits import MAX_WINDOW, Limits
-from sidecar.http2.sending import SendingHalf
 from sidecar.http2.states import ROWS, Effect, Input, State
 from sidecar.http2.streams import CLIENT_LAST, Stream
 
-DRAIN_PING: Final = b"drained?"
 CRUMB: Final = 256
 """Bytes. DATA that nobody wants is counted below this only: full frames were on their way before our reset."""
 NO_ID: Final = 2**31  # above all stream ids
 
 
-class ReceivingHalf(SendingHalf[R]):
-    """The frames of the peer. `read_request` is pure and total."""
+class ReceivingHalf(ControllingHalf[R]):
+    """The frames of streams. `read_request` is pure and total."""
+
+    __slots__ = ("_block", "_decoder", "_next", "_resets")
 
     def __init__(self, read_request: Callable[[HeaderList], R], limits: Limits, clock: Callable[[], float]) -> None:
-        super().__init__(limits)
+        super().__init__(limits, clock)
         self._decoder = BlockDecoder(read_request, limits)
-        self._greeted = False  # the peer's first SETTINGS has come
-        self._acknowledged = False  # our SETTINGS are in force at the peer
         self._block: PendingBlock | None = None
         self._next = 1  # the stream id that a peer that passes over none uses next
-        self._opened = 0
-        self._earned = 0  # how many of those were counted in `_controls`
         self._resets = Allowance(limits.resets, limits.resets_per_second, clock)
-        self._controls = Allowance(limits.control_frames, limits.control_frames_per_second, clock)
-        self._goaway_read = False  # the peer opens no more streams: it has read our GOAWAY, or sent one
 
     # One frame
 
@@ -81,24 +76,11 @@ class ReceivingHalf(SendingHalf[R]):
         except StreamFault as fault:
             self._refuse(stream_id, fault, events)
 
-    def _control(self) -> None:
-        """A frame that carries no request."""
-        earned = (self._opened - self._earned) * self._limits.control_frames_per_stream
-        self._earned = self._opened
-        if not self._controls.spend(earned):
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames")
-
-    def _answer(self, frame: bytes) -> None:
-        self._answers += 1
-        if self._answers > self._limits.queued_answers:
-            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many answers nobody reads")
-        self._out.append(frame)
+    # Streams: the table
 
     def _ended_unanswered(self) -> None:
         if not self._resets.spend():
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many streams reset")
-
-    # Streams: the table
 
     def _step(self, stream_id: int, given: Input) -> tuple[Stream | None, Effect]:
         """The stream, if it is open or half-closed, and what to do with the frame. Raises as the table says."""
@@ -199,7 +181,7 @@ class ReceivingHalf(SendingHalf[R]):
         try:
             stream, effect = self._step(stream_id, given)
         except StreamFault:
-            self._decoder.decode(encoded)
+            self._decoder.skip(encoded)
             raise
         except ConnectionFault:
             if self._past.never_used(stream_id):
@@ -208,19 +190,19 @@ class ReceivingHalf(SendingHalf[R]):
         if effect is Effect.OPEN:
             self._open(block, encoded, events)
             return
-        trailers = self._decoder.decode(encoded)
-        if effect is Effect.DISCARD:
+        if stream is None or effect is Effect.DISCARD:
             self._control()
-        if stream is None:
-            return
-        if effect is Effect.TRAILERS:
+            self._decoder.skip(encoded)
+        else:
+            trailers = self._decoder.trailers(encoded)
             if block.fault is not None:
                 raise block.fault
             check_trailers(trailers)
             if stream.expected > 0:
                 raise StreamFault(ErrorCode.PROTOCOL_ERROR, "DATA differs from content-length")
             events.append((DATA, stream_id, b"", True))
-        self._advance(stream_id, stream, given)
+        if stream is not None:
+            self._advance(stream_id, stream, given)
 
     def _open(self, block: PendingBlock, encoded: bytes, events: list[Event[R]]) -> None:
         stream_id = block.stream_id
@@ -231,7 +213,7 @@ class ReceivingHalf(SendingHalf[R]):
         self._opened += 1
         try:
             if block.fault is not None or len(self._streams) >= self._limits.streams:
-                self._decoder.decode(encoded)
+                self._decoder.skip(encoded)
                 raise block.fault or StreamFault(ErrorCode.REFUSED_STREAM, "too many streams")
             request, expected = self._decoder.request(encoded)
             if block.end_stream and expected > 0:
@@ -263,12 +245,7 @@ class ReceivingHalf(SendingHalf[R]):
         self._control()
         increment = int.from_bytes(payload, "big") & MAX_WINDOW
         if stream_id == 0:
-            if increment == 0:
-                raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
-            self._window += increment
-            if self._window > MAX_WINDOW:
-                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "window above 2^31-1")
-            self._feed(events)
+            self._widen(increment, events)
             return
         stream, _ = self._step(stream_id, Input.WINDOW_UPDATE)
         if stream is None:
@@ -281,48 +258,6 @@ class ReceivingHalf(SendingHalf[R]):
             raise StreamFault(ErrorCode.FLOW_CONTROL_ERROR, "window above 2^31-1")
         self._unblock(stream_id, stream, events)
 
-    # SETTINGS, PING, GOAWAY
-
-    def _settings(self, flags: int, payload: bytes, events: list[Event[R]]) -> None:
-        if flags & frames.ACK:
-            if payload:
-                raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS acknowledgement with a payload")
-            if not self._acknowledged:
-                self._acknowledged = True
-                self._decoder.acknowledged()
-                self._set_stream_window(self._limits.stream_window)
-            return
-        self._greeted = True
-        before = self._initial_window
-        for name, value in settings.read(payload):
-            if name == settings.INITIAL_WINDOW_SIZE:
-                self._set_initial_window(value)
-            elif name == settings.HEADER_TABLE_SIZE and value < self._table:
-                self._resize = self._careful = True
-        self._answer(frames.frame(frames.SETTINGS, frames.ACK, 0))
-        if self._initial_window > before:
-            for stream_id, stream in list(self._waiting.items()):
-                self._control()  # each may be made to send one byte more (CVE-2019-9511)
-                self._unblock(stream_id, stream, events)
-
-    def _set_initial_window(self, value: int) -> None:
-        """Applies to every stream, and may bring windows below 0 (RFC 9113 6.9.2)."""
-        if value + self._most_credit > MAX_WINDOW:
-            # `_most_credit` may be of a stream that has used it up or is gone. Looking at all of them once for each
-            # WINDOW_UPDATE, and not for each setting, leaves nothing to flood.
-            self._most_credit = max((stream.credit for stream in self._streams.values()), default=0)
-            if value + self._most_credit > MAX_WINDOW:
-                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "window above 2^31-1")
-        self._initial_window = value
-
-    def _ping(self, flags: int, payload: bytes) -> None:
-        if not flags & frames.ACK:
-            self._answer(frames.frame(frames.PING, frames.ACK, 0, payload))
-        elif self._draining and payload == DRAIN_PING:
-            self._goaway_read = True
-            self._finish_drain()
-
-    def _goaway(self) -> None:
-        """The peer leaves, whatever its code: streams under way finish, and that is the end."""
-        self._draining = self._careful = self._goaway_read = True
-        self._finish_drain()
+    def _settings_acknowledged(self) -> None:
+        super()._settings_acknowledged()
+        self._decoder.acknowledged()

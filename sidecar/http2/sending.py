@@ -26,6 +26,28 @@ _HALF_CLOSED_REMOTE: Final = State.HALF_CLOSED_REMOTE
 class SendingHalf(Generic[R]):
     """The calls of the layer above. Each does nothing for a stream that is gone or whose end was sent or queued."""
 
+    __slots__ = (
+        "_answers",
+        "_careful",
+        "_draining",
+        "_held",
+        "_initial_window",
+        "_limits",
+        "_most_credit",
+        "_out",
+        "_past",
+        "_resize",
+        "_room",
+        "_starved",
+        "_stream_window",
+        "_streams",
+        "_table",
+        "_waiting",
+        "_window",
+        "closed",
+        "failed",
+    )
+
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._out: list[bytes] = []
@@ -42,10 +64,8 @@ class SendingHalf(Generic[R]):
         self._draining = False
         self._careful = False  # _resize or _draining: off the fast path
         self._room = DEFAULT_WINDOW  # what the peer may send on the connection
-        self._held = 0
-        self._stream_window = (
-            DEFAULT_WINDOW  # what a stream that the peer opens now has; ours from its acknowledgement on
-        )
+        self._held = 0  # bytes of incomplete requests
+        self._stream_window = DEFAULT_WINDOW  # and on a stream that it opens; ours, once it has acknowledged that
         self.closed = False
         """The transport is to be closed once the output is written."""
         self.failed: ErrorCode | None = None

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sidecar/wire/check.proto\x12\x0enameplate.wire\"\xee\x03\n\x0c\x43heckRequest\x12;\n\nattributes\x18\x01 \x01(\x0b\x32\'.nameplate.wire.CheckRequest.Attributes\x1a)\n\x0bHttpRequest\x12\x0c\n\x04path\x18\x04 \x01(\x0c\x12\x0c\n\x04host\x18\x05 \x01(\t\x1a\x41\n\x07Request\x12\x36\n\x04http\x18\x02 \x01(\x0b\x32(.nameplate.wire.CheckRequest.HttpRequest\x1a\x19\n\nTlsSession\x12\x0b\n\x03sni\x18\x01 \x01(\t\x1a\x97\x02\n\nAttributes\x12\x35\n\x07request\x18\x04 \x01(\x0b\x32$.nameplate.wire.CheckRequest.Request\x12Z\n\x12\x63ontext_extensions\x18\n \x03(\x0b\x32>.nameplate.wire.CheckRequest.Attributes.ContextExtensionsEntry\x12<\n\x0btls_session\x18\x0c \x01(\x0b\x32\'.nameplate.wire.CheckRequest.TlsSession\x1a\x38\n\x16\x43ontextExtensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc2\x06\n\rCheckResponse\x12\x34\n\x06status\x18\x01 \x01(\x0b\x32$.nameplate.wire.CheckResponse.Status\x12K\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32\x30.nameplate.wire.CheckResponse.DeniedHttpResponseH\x00\x12\x43\n\x0bok_response\x18\x03 \x01(\x0b\x32,.nameplate.wire.CheckResponse.OkHttpResponseH\x00\x1a\x16\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x1a)\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x1a\x83\x02\n\x11HeaderValueOption\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32).nameplate.wire.CheckResponse.HeaderValue\x12S\n\rappend_action\x18\x03 \x01(\x0e\x32<.nameplate.wire.CheckResponse.HeaderValueOption.AppendAction\"^\n\x0c\x41ppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x1a\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x1a\x9e\x01\n\x12\x44\x65niedHttpResponse\x12\x38\n\x06status\x18\x01 \x01(\x0b\x32(.nameplate.wire.CheckResponse.HttpStatus\x12@\n\x07headers\x18\x02 \x03(\x0b\x32/.nameplate.wire.CheckResponse.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\x1aR\n\x0eOkHttpResponse\x12@\n\x07headers\x18\x02 \x03(\x0b\x32/.nameplate.wire.CheckResponse.HeaderValueOptionB\x0f\n\rhttp_responseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18sidecar/wire/check.proto\x12\x0enameplate.wire\"\xee\x03\n\x0c\x43heckRequest\x12;\n\nattributes\x18\x01 \x01(\x0b\x32\'.nameplate.wire.CheckRequest.Attributes\x1a)\n\x0bHttpRequest\x12\x0c\n\x04path\x18\x04 \x01(\x0c\x12\x0c\n\x04host\x18\x05 \x01(\t\x1a\x41\n\x07Request\x12\x36\n\x04http\x18\x02 \x01(\x0b\x32(.nameplate.wire.CheckRequest.HttpRequest\x1a\x19\n\nTlsSession\x12\x0b\n\x03sni\x18\x01 \x01(\t\x1a\x97\x02\n\nAttributes\x12\x35\n\x07request\x18\x04 \x01(\x0b\x32$.nameplate.wire.CheckRequest.Request\x12Z\n\x12\x63ontext_extensions\x18\n \x03(\x0b\x32>.nameplate.wire.CheckRequest.Attributes.ContextExtensionsEntry\x12<\n\x0btls_session\x18\x0c \x01(\x0b\x32\'.nameplate.wire.CheckRequest.TlsSession\x1a\x38\n\x16\x43ontextExtensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcc\x08\n\rCheckResponse\x12\x34\n\x06status\x18\x01 \x01(\x0b\x32$.nameplate.wire.CheckResponse.Status\x12K\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32\x30.nameplate.wire.CheckResponse.DeniedHttpResponseH\x00\x12\x43\n\x0bok_response\x18\x03 \x01(\x0b\x32,.nameplate.wire.CheckResponse.OkHttpResponseH\x00\x12>\n\x10\x64ynamic_metadata\x18\x04 \x01(\x0b\x32$.nameplate.wire.CheckResponse.Struct\x1a\x16\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x1a)\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x1a\x83\x02\n\x11HeaderValueOption\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32).nameplate.wire.CheckResponse.HeaderValue\x12S\n\rappend_action\x18\x03 \x01(\x0e\x32<.nameplate.wire.CheckResponse.HeaderValueOption.AppendAction\"^\n\x0c\x41ppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x1a\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x1a\x9e\x01\n\x12\x44\x65niedHttpResponse\x12\x38\n\x06status\x18\x01 \x01(\x0b\x32(.nameplate.wire.CheckResponse.HttpStatus\x12@\n\x07headers\x18\x02 \x03(\x0b\x32/.nameplate.wire.CheckResponse.HeaderValueOption\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\x1aR\n\x0eOkHttpResponse\x12@\n\x07headers\x18\x02 \x03(\x0b\x32/.nameplate.wire.CheckResponse.HeaderValueOption\x1a\'\n\x05Value\x12\x16\n\x0cstring_value\x18\x03 \x01(\tH\x00\x42\x06\n\x04kind\x1a\x9e\x01\n\x06Struct\x12@\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x30.nameplate.wire.CheckResponse.Struct.FieldsEntry\x1aR\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.nameplate.wire.CheckResponse.Value:\x02\x38\x01\x42\x0f\n\rhttp_responseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CHECKREQUEST_ATTRIBUTES_CONTEXTEXTENSIONSENTRY']._loaded_options = None
   _globals['_CHECKREQUEST_ATTRIBUTES_CONTEXTEXTENSIONSENTRY']._serialized_options = b'8\001'
+  _globals['_CHECKRESPONSE_STRUCT_FIELDSENTRY']._loaded_options = None
+  _globals['_CHECKRESPONSE_STRUCT_FIELDSENTRY']._serialized_options = b'8\001'
   _globals['_CHECKREQUEST']._serialized_start=45
   _globals['_CHECKREQUEST']._serialized_end=539
   _globals['_CHECKREQUEST_HTTPREQUEST']._serialized_start=122
@@ -46,19 +48,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKREQUEST_ATTRIBUTES_CONTEXTEXTENSIONSENTRY']._serialized_start=483
   _globals['_CHECKREQUEST_ATTRIBUTES_CONTEXTEXTENSIONSENTRY']._serialized_end=539
   _globals['_CHECKRESPONSE']._serialized_start=542
-  _globals['_CHECKRESPONSE']._serialized_end=1376
-  _globals['_CHECKRESPONSE_STATUS']._serialized_start=759
-  _globals['_CHECKRESPONSE_STATUS']._serialized_end=781
-  _globals['_CHECKRESPONSE_HEADERVALUE']._serialized_start=783
-  _globals['_CHECKRESPONSE_HEADERVALUE']._serialized_end=824
-  _globals['_CHECKRESPONSE_HEADERVALUEOPTION']._serialized_start=827
-  _globals['_CHECKRESPONSE_HEADERVALUEOPTION']._serialized_end=1086
-  _globals['_CHECKRESPONSE_HEADERVALUEOPTION_APPENDACTION']._serialized_start=992
-  _globals['_CHECKRESPONSE_HEADERVALUEOPTION_APPENDACTION']._serialized_end=1086
-  _globals['_CHECKRESPONSE_HTTPSTATUS']._serialized_start=1088
-  _globals['_CHECKRESPONSE_HTTPSTATUS']._serialized_end=1114
-  _globals['_CHECKRESPONSE_DENIEDHTTPRESPONSE']._serialized_start=1117
-  _globals['_CHECKRESPONSE_DENIEDHTTPRESPONSE']._serialized_end=1275
-  _globals['_CHECKRESPONSE_OKHTTPRESPONSE']._serialized_start=1277
-  _globals['_CHECKRESPONSE_OKHTTPRESPONSE']._serialized_end=1359
+  _globals['_CHECKRESPONSE']._serialized_end=1642
+  _globals['_CHECKRESPONSE_STATUS']._serialized_start=823
+  _globals['_CHECKRESPONSE_STATUS']._serialized_end=845
+  _globals['_CHECKRESPONSE_HEADERVALUE']._serialized_start=847
+  _globals['_CHECKRESPONSE_HEADERVALUE']._serialized_end=888
+  _globals['_CHECKRESPONSE_HEADERVALUEOPTION']._serialized_start=891
+  _globals['_CHECKRESPONSE_HEADERVALUEOPTION']._serialized_end=1150
+  _globals['_CHECKRESPONSE_HEADERVALUEOPTION_APPENDACTION']._serialized_start=1056
+  _globals['_CHECKRESPONSE_HEADERVALUEOPTION_APPENDACTION']._serialized_end=1150
+  _globals['_CHECKRESPONSE_HTTPSTATUS']._serialized_start=1152
+  _globals['_CHECKRESPONSE_HTTPSTATUS']._serialized_end=1178
+  _globals['_CHECKRESPONSE_DENIEDHTTPRESPONSE']._serialized_start=1181
+  _globals['_CHECKRESPONSE_DENIEDHTTPRESPONSE']._serialized_end=1339
+  _globals['_CHECKRESPONSE_OKHTTPRESPONSE']._serialized_start=1341
+  _globals['_CHECKRESPONSE_OKHTTPRESPONSE']._serialized_end=1423
+  _globals['_CHECKRESPONSE_VALUE']._serialized_start=1425
+  _globals['_CHECKRESPONSE_VALUE']._serialized_end=1464
+  _globals['_CHECKRESPONSE_STRUCT']._serialized_start=1467
+  _globals['_CHECKRESPONSE_STRUCT']._serialized_end=1625
+  _globals['_CHECKRESPONSE_STRUCT_FIELDSENTRY']._serialized_start=1543
+  _globals['_CHECKRESPONSE_STRUCT_FIELDSENTRY']._serialized_end=1625
 # @@protoc_insertion_point(module_scope)

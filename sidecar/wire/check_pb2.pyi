@@ -47,7 +47,7 @@ class CheckRequest(_message.Message):
     def __init__(self, attributes: _Optional[_Union[CheckRequest.Attributes, _Mapping]] = ...) -> None: ...
 
 class CheckResponse(_message.Message):
-    __slots__ = ("status", "denied_response", "ok_response")
+    __slots__ = ("status", "denied_response", "ok_response", "dynamic_metadata")
     class Status(_message.Message):
         __slots__ = ("code",)
         CODE_FIELD_NUMBER: _ClassVar[int]
@@ -94,10 +94,29 @@ class CheckResponse(_message.Message):
         HEADERS_FIELD_NUMBER: _ClassVar[int]
         headers: _containers.RepeatedCompositeFieldContainer[CheckResponse.HeaderValueOption]
         def __init__(self, headers: _Optional[_Iterable[_Union[CheckResponse.HeaderValueOption, _Mapping]]] = ...) -> None: ...
+    class Value(_message.Message):
+        __slots__ = ("string_value",)
+        STRING_VALUE_FIELD_NUMBER: _ClassVar[int]
+        string_value: str
+        def __init__(self, string_value: _Optional[str] = ...) -> None: ...
+    class Struct(_message.Message):
+        __slots__ = ("fields",)
+        class FieldsEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: CheckResponse.Value
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[CheckResponse.Value, _Mapping]] = ...) -> None: ...
+        FIELDS_FIELD_NUMBER: _ClassVar[int]
+        fields: _containers.MessageMap[str, CheckResponse.Value]
+        def __init__(self, fields: _Optional[_Mapping[str, CheckResponse.Value]] = ...) -> None: ...
     STATUS_FIELD_NUMBER: _ClassVar[int]
     DENIED_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     OK_RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    DYNAMIC_METADATA_FIELD_NUMBER: _ClassVar[int]
     status: CheckResponse.Status
     denied_response: CheckResponse.DeniedHttpResponse
     ok_response: CheckResponse.OkHttpResponse
-    def __init__(self, status: _Optional[_Union[CheckResponse.Status, _Mapping]] = ..., denied_response: _Optional[_Union[CheckResponse.DeniedHttpResponse, _Mapping]] = ..., ok_response: _Optional[_Union[CheckResponse.OkHttpResponse, _Mapping]] = ...) -> None: ...
+    dynamic_metadata: CheckResponse.Struct
+    def __init__(self, status: _Optional[_Union[CheckResponse.Status, _Mapping]] = ..., denied_response: _Optional[_Union[CheckResponse.DeniedHttpResponse, _Mapping]] = ..., ok_response: _Optional[_Union[CheckResponse.OkHttpResponse, _Mapping]] = ..., dynamic_metadata: _Optional[_Union[CheckResponse.Struct, _Mapping]] = ...) -> None: ...

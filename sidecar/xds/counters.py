@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(slots=True)
 class Counters:
     """`streams`, `subscriptions`: now. The others: since the start. `served` and `removed_*`: answers to an ask;
-    `pushes`: certificates and removals that were not asked for. `retries`: names tried again after a failure."""
+    `pushes`: certificates and removals that were not asked for. `retries`: names tried again after a failure.
+    `ended_lists`: lists of ended registrations (sidecar.xds.lease)."""
 
     streams: int = 0
     subscriptions: int = 0
@@ -20,3 +21,4 @@ class Counters:
     pushes: int = 0
     nacks: int = 0
     retries: int = 0
+    ended_lists: int = 0

@@ -5,16 +5,17 @@
 | envoy.service.secret.v3.SecretDiscoveryService | StreamSecrets, DeltaSecrets, FetchSecrets |
 | envoy.service.discovery.v3.AggregatedDiscoveryService | StreamAggregatedResources, DeltaAggregatedResources |
 
-Only secrets are served. What is asked of another type on an aggregated stream is neither an error nor answered: an
-answer without resources would tell Envoy to delete what it has.
+Secrets are served, and on delta streams the configuration of one filter (sidecar.xds.lease). What is asked of another
+type on an aggregated stream is neither an error nor answered: an answer without resources would tell Envoy to delete
+what it has.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import asdict
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 import structlog
@@ -23,13 +24,15 @@ from google.protobuf.message import DecodeError
 
 from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import SECRET_TYPE, SecretCache
+from sidecar.directory.audience import ANY_NAME
 from sidecar.directory.entry import Entry, Unknown
-from sidecar.directory.feed import ANY_NAME
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds.counters import Counters
+from sidecar.xds.ended import FILTER_TYPE, EndedRegistrations
 from sidecar.xds.index import Index
+from sidecar.xds.lease import EndedLease
 from sidecar.xds.resolver import Later, Loader, Names, Resolver, Served
-from sidecar.xds.stream import SecretStream
+from sidecar.xds.stream import SecretStream, Send
 from sidecar.xds.subscription import DeltaSubscription, Received, Rejection, StateOfTheWorldSubscription, Subscription
 
 REMEMBERED_NACKS: Final = 1024
@@ -47,16 +50,26 @@ class Context(Protocol):
 class SecretService:
     """All streams. Wire `on_change` to the feed; it keeps the streams true and drops keys that are not needed."""
 
-    def __init__(self, names: Names, loader: Loader, secrets: SecretCache, platform: PlatformCertificate) -> None:
+    def __init__(
+        self,
+        names: Names,
+        loader: Loader,
+        secrets: SecretCache,
+        platform: PlatformCertificate,
+        ended: EndedRegistrations,
+    ) -> None:
         self._names = names
         self._secrets = secrets
         self._platform = platform
         self._resolver = Resolver(names, loader, secrets, platform)
         self._index: Index[SecretStream] = Index()
         self._streams: dict[SecretStream, asyncio.Task[None]] = {}
+        self._ended = ended
+        self._leases: set[EndedLease] = set()
         self._nacks: LRUCache[tuple[str, str], None] = LRUCache(REMEMBERED_NACKS)
         self.counters = Counters()
         platform.on_change = self.on_platform_change
+        ended.on_change = self._on_ended
 
     def on_change(self, hostnames: frozenset[str]) -> None:
         """The directory's rows for these hostnames (`*.x` for a wildcard, ANY_NAME) may be others now. No I/O."""
@@ -79,10 +92,15 @@ class SecretService:
         for stream in self._streams:
             stream.changed_all()
 
+    def _on_ended(self) -> None:
+        for lease in self._leases:
+            lease.changed()
+
     def _on_any_change(self) -> None:
         """Names that the directory does not hold may have gone. Those that are still there are not sent again."""
         for hostname, _ in list(self._secrets.expiries()):
-            if self._names.lookup(hostname) is Unknown.MISS:
+            found = self._names.lookup(hostname)
+            if not (isinstance(found, Entry) and found.hostname == hostname and found.fingerprint is not None):
                 self._secrets.forget(hostname)
         for stream in self._streams:
             stream.changed_all()
@@ -91,6 +109,7 @@ class SecretService:
         """Counters and gauges by name: those of `Counters`, and the secret cache's."""
         return {
             **asdict(self.counters),
+            "ended": len(self._ended),
             "certificates": len(self._secrets),
             "fetches": self._secrets.fetches,
             "fetch_failures": self._secrets.failures,
@@ -113,13 +132,26 @@ class SecretService:
 
     async def delta(self, requests: AsyncIterator[bytes], context: Context) -> None:
         subscription = DeltaSubscription(SECRET_TYPE)
+        turn = asyncio.Lock()  # a stream takes one write at a time
+
+        async def send(message: bytes) -> None:
+            async with turn:
+                await context.write(message)
+
+        lease = EndedLease(self._ended, self.counters, send)
 
         def receive(data: bytes) -> Received:
             request = wire.DeltaDiscoveryRequest.FromString(data)
             _log_opening(request, len(request.resource_names_subscribe))
+            if request.type_url == FILTER_TYPE:
+                return Received(rejection=lease.receive(request))
             return subscription.receive(request) if _is_secret(request.type_url) else Received()
 
-        await self._serve(subscription, receive, requests, context)
+        self._leases.add(lease)
+        try:
+            await self._serve(subscription, receive, requests, context, send, lease.run)
+        finally:
+            self._leases.remove(lease)
 
     async def state_of_the_world(self, requests: AsyncIterator[bytes], context: Context) -> None:
         subscription = StateOfTheWorldSubscription(SECRET_TYPE)
@@ -129,7 +161,7 @@ class SecretService:
             _log_opening(request, len(request.resource_names))
             return subscription.receive(request) if _is_secret(request.type_url) else Received()
 
-        await self._serve(subscription, receive, requests, context)
+        await self._serve(subscription, receive, requests, context, context.write)
 
     async def fetch(self, data: bytes, context: Context) -> bytes:
         """All of the asked names that there are, once. Names without a certificate are left out."""
@@ -157,8 +189,10 @@ class SecretService:
         receive: Callable[[bytes], Received],
         requests: AsyncIterator[bytes],
         context: Context,
+        send: Send,
+        *beside: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
-        stream = SecretStream(subscription, self._resolver, self._index, self.counters, context.write)
+        stream = SecretStream(subscription, self._resolver, self._index, self.counters, send)
 
         async def read() -> None:
             async for data in requests:
@@ -167,11 +201,13 @@ class SecretService:
                     self._on_nack(received.rejection)
                 stream.receive(received)
 
-        tasks = (asyncio.create_task(read(), name="xds reader"), asyncio.create_task(stream.run(), name="xds writer"))
-        self._streams[stream] = tasks[1]
+        writer = asyncio.create_task(stream.run(), name="xds writer")
+        others = [asyncio.create_task(run(), name="xds lease") for run in beside]
+        tasks = (asyncio.create_task(read(), name="xds reader"), writer, *others)
+        self._streams[stream] = writer
         self.counters.streams += 1
         try:
-            # The reader ends with the client, the writer when a write fails or in `close`.
+            # The reader ends with the client, the writers when a write fails or in `close`.
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if not task.cancelled():

@@ -44,8 +44,7 @@ def test_the_search_finds_a_key(tmp_path: Path, encoding, form) -> None:
 @pytest.mark.last
 def test_no_file_of_the_suite_holds_a_private_key(session_dir: Path) -> None:
     files = [file for file in session_dir.rglob("*") if file.is_file() and not file.is_symlink()]
-    names = {file.name for file in files}
-    assert "control.log" in names, "the stack left no log: nothing was searched"
+    assert any(file.suffix == ".log" for file in files), "no process left a log: nothing was searched"
     assert any("postgres" in file.parts and "base" in file.parts for file in files)
     found = [leak for file in files for leak in leaks(file)]
     assert found == []

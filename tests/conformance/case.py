@@ -3,7 +3,7 @@
 | expectation | passes when |
 | --- | --- |
 | `GoAway(codes)` | GOAWAY with one of the codes, then the end of the connection |
-| `Reset(codes)` | RST_STREAM of the stream with one of the codes and the connection lives on, or `GoAway(codes)`: RFC 9113 5.4.2 lets a stream error be a connection error |
+| `Reset(codes)` | RST_STREAM with one of the codes and the connection lives on, or `GoAway(codes)` (RFC 9113 5.4.2) |
 | `Reset(codes, exactly=True)` | the same, and only RST_STREAM will do |
 | `Reset(codes, stream=None)` | the same, of any stream |
 | `Closed()` | the connection ends |

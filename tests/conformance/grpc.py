@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from conformance import frames
 from conformance.frames import END_HEADERS, END_STREAM, Code, Frame, Type
 from conformance.peer import Fields, Peer
 
+OK, UNKNOWN, DEADLINE_EXCEEDED, NOT_FOUND = 0, 2, 4, 5
+RESOURCE_EXHAUSTED, ABORTED, UNIMPLEMENTED, INTERNAL = 8, 10, 12, 13
 UNARY, ONE, STREAM = "/test.Echo/Unary", "/test.Echo/One", "/test.Echo/Stream"
 
 
@@ -77,14 +80,18 @@ class Response:
         return out
 
 
-async def responses(peer: Peer, *streams: int) -> dict[int, Response]:
-    """Read until all these streams have ended; what comes on others in between is an error."""
+async def responses(peer: Peer, *streams: int, forsaken: Collection[int] = ()) -> dict[int, Response]:
+    """Read until all these streams have ended. What comes on others is an error, but for the forsaken ones."""
     found = {stream: Response() for stream in streams}
     open_streams = set(streams)
     while open_streams:
         frame = await peer.until(lambda frame: frame.type in (Type.HEADERS, Type.DATA, Type.RST_STREAM, Type.GOAWAY))
         assert frame.type != Type.GOAWAY or frame.code == Code.NO_ERROR, f"{frame}"
         if frame.type == Type.GOAWAY or _late_stop(frame, open_streams):
+            continue
+        if frame.stream in forsaken:
+            if frame.type == Type.HEADERS:
+                peer.fields(frame)  # the decoder stays in step
             continue
         assert frame.stream in found, f"{frame}: on a stream that nobody asked"
         assert frame.stream in open_streams, f"{frame}: after the end of its stream"
@@ -117,3 +124,22 @@ def _late_stop(frame: Frame, open_streams: set[int]) -> bool:
 
 async def response(peer: Peer, stream: int = 1) -> Response:
     return (await responses(peer, stream))[stream]
+
+
+def ok(answer: Response, *payloads: bytes) -> None:
+    """These messages, and status OK in trailers."""
+    assert answer.reset is None
+    assert answer.status == OK
+    assert dict(answer.headers)[":status"] == "200"
+    assert dict(answer.headers)["content-type"].startswith("application/grpc")
+    assert "grpc-status" not in dict(answer.headers)
+    assert answer.messages == list(payloads)
+
+
+def refused(answer: Response, *codes: int) -> None:
+    """Trailers-only, with one of these."""
+    assert answer.status in codes, answer
+    assert dict(answer.headers)[":status"] == "200"
+    assert dict(answer.headers)["content-type"].startswith("application/grpc")
+    assert answer.kinds == "H", "an error without messages is one HEADERS frame"
+    assert answer.reset in (None, Code.NO_ERROR)

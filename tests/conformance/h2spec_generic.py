@@ -99,6 +99,12 @@ FRAMES = (
         Answered(),
     ),
     Case("generic/3.10", "a block in five parts", (pieces(1, GET, WHOLE, 5),), Answered()),
+    Case(
+        "generic/3.10",
+        "a block in thirty parts",
+        (pieces(1, [*GET, ("x-long", "abcdefgh" * 9)], WHOLE, 30),),
+        Answered(),
+    ),
 )
 
 MESSAGES = (

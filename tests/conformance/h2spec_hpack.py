@@ -1,4 +1,4 @@
-"""What h2spec calls `hpack` (RFC 7541): each is a decoding error, so a connection error of COMPRESSION_ERROR (RFC 9113 4.3)."""
+"""What h2spec calls `hpack` (RFC 7541): decoding errors, so COMPRESSION_ERROR of the connection (RFC 9113 4.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What h2spec calls `http2` section 8: requests that are malformed (RFC 7540 8.1.2.6: a stream error of PROTOCOL_ERROR)."""
+"""What h2spec calls `http2`, section 8: malformed requests (RFC 7540 8.1.2.6: a stream error of PROTOCOL_ERROR)."""
 
 from __future__ import annotations
 

@@ -9,10 +9,11 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import hpack
 from conformance.frames import ACK, PREFACE, Frame, Setting, Type, parse, ping, settings
+from conformance.legality import Legality
 
 TIMEOUT = 5.0 * float(os.environ.get("NAMEPLATE_TEST_TIME_SCALE", "1"))
 """Seconds for one answer."""
@@ -26,6 +27,8 @@ class Peer(asyncio.Protocol):
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.closed = False
+        self.illegal: AssertionError | None = None
+        self._legality = Legality()
         self.encoder = hpack.Encoder()
         self.decoder = hpack.Decoder()
         self.decoder.max_allowed_table_size = 2**32  # what we announce varies; the server is not on trial for it
@@ -44,13 +47,17 @@ class Peer(asyncio.Protocol):
         return peer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, chunk: bytes) -> None:
         self._buffer += chunk
         came = parse(self._buffer)
         for frame in came:
+            if self.illegal is None:
+                try:
+                    self._legality.see(frame)
+                except AssertionError as problem:
+                    self.illegal = problem
             if frame.type == Type.PING and not frame.flags & ACK:
                 self.send(ping(frame.payload, ACK))
         self.frames += came
@@ -75,8 +82,11 @@ class Peer(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def close(self) -> None:
+        """AssertionError if anything came that no server may send."""
         if not self.closed:
             self._transport.abort()
+        if self.illegal is not None:
+            raise self.illegal
 
     # --- what comes back
 
@@ -84,6 +94,8 @@ class Peer(asyncio.Protocol):
         """The next frame, or None when the connection has ended. TimeoutError when neither comes."""
         async with asyncio.timeout(timeout or TIMEOUT):
             while self._seen == len(self.frames):
+                if self.illegal is not None:
+                    raise self.illegal
                 if self.closed:
                     return None
                 self._changed.clear()

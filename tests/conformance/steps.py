@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
 
 from conformance import frames
 from conformance.case import Step, Wait
@@ -74,7 +73,7 @@ def pieces(stream: int, fields: Fields, flags: int, count: int) -> Step:
 def block(peer: Peer, fields: Iterable[tuple[str, str]]) -> bytes:
     """`peer.encoder`'s; names and values may have any byte (as Latin-1) in them."""
     pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-    return cast(bytes, peer.encoder.encode(pairs))
+    return peer.encoder.encode(pairs)
 
 
 def literal(name: str, value: str) -> bytes:

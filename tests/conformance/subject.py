@@ -93,4 +93,5 @@ class Subject:
             loop.set_exception_handler(None)
         assert self.server.connections == 0
         assert self.server.tasks == 0
+        assert self.server.buffered == 0
         assert not self.faults, f"{len(self.faults)} exceptions, the first: {self.faults[0]}"

@@ -5,11 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conformance import h2spec_generic, h2spec_hpack, h2spec_http2, h2spec_messages, rfc9113
+from conformance import (
+    h2spec_connection,
+    h2spec_frames,
+    h2spec_generic,
+    h2spec_hpack,
+    h2spec_messages,
+    rfc9113_fields,
+    rfc9113_frames,
+)
 from conformance.case import Case
 from conformance.peer import Peer
 
-CASES = (*h2spec_generic.CASES, *h2spec_http2.CASES, *h2spec_messages.CASES, *h2spec_hpack.CASES, *rfc9113.CASES)
+CASES = (
+    *h2spec_generic.CASES,
+    *h2spec_connection.CASES,
+    *h2spec_frames.CASES,
+    *h2spec_messages.CASES,
+    *h2spec_hpack.CASES,
+    *rfc9113_fields.CASES,
+    *rfc9113_frames.CASES,
+)
 
 
 def test_no_two_cases_have_one_name() -> None:

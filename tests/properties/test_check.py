@@ -1,193 +1,184 @@
-"""The check is total, never says more than it should, and its wire view agrees with Envoy's own messages."""
+"""The check is total, never lets through more than it should, and says the same however it is asked."""
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
-
-from sidecar.authz import replies
-from sidecar.authz.check import LISTENER, Checker, Pending
-from sidecar.directory.entry import Entry, Unknown
-from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # the generated package uses a deprecated way of pydantic's
-    from envoy_data_plane.envoy.config.core.v3 import HeaderValueOptionHeaderAppendAction
-    from envoy_data_plane.envoy.service.auth.v3 import (
-        AttributeContext,
-        AttributeContextHttpRequest,
-        AttributeContextPeer,
-        AttributeContextRequest,
-        AttributeContextTlsSession,
-    )
-    from envoy_data_plane.envoy.service.auth.v3 import CheckRequest as EnvoyCheckRequest
-    from envoy_data_plane.envoy.service.auth.v3 import CheckResponse as EnvoyCheckResponse
-
-LIVE = Entry(
-    hostname="shop.mybrand.co",
-    tenant_id="7b0f2a52-6a9c-4f0c-9a51-000000000001",
-    domain_id="d0000000-0000-0000-0000-000000000001",
-    live=True,
-    fingerprint="ab" * 32,
-    vault_version=1,
-    not_after=2e9,
-    platform=False,
+from scenes.checks import (
+    DOMAINS,
+    ENTRIES,
+    PLATFORM,
+    TENANTS,
+    Names,
+    Tokens,
+    check_request,
+    check_requests,
+    connection_request,
+    damaged,
+    entry,
+    hosts,
+    http_requests,
+    pairs,
+    paths,
+    processing_request,
+    snis,
 )
-TOKEN = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
+
+from core.hostname import normalize_host_header, normalize_sni
+from sidecar.authz.check import LISTENER, Checker
+from sidecar.authz.policy import Pending
+from sidecar.directory.entry import Entry
+from sidecar.extproc.processor import Processor
+from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
+from sidecar.wire.process_pb2 import ProcessingResponse
+
+CHECKER = Checker(Names(), Tokens(), bytes)
+PROCESSOR = Processor(Names(), Tokens(), bytes)
 
 
-class Names:
-    """One live name, one not loaded, nothing else."""
-
-    def lookup(self, host: str) -> Entry | Unknown:
-        if host == LIVE.hostname:
-            return LIVE
-        return Unknown.MISS if host == "miss.example" else Unknown.ABSENT
+def live(host: str | None) -> Entry | None:
+    found = None if host is None else Names().lookup(host)
+    return found if isinstance(found, Entry) and found.live else None
 
 
-class Tokens:
-    def lookup(self, token: str) -> str | None:
-        return "key-authorization" if token == TOKEN else None
+def headers(options: object) -> dict[str, str]:
+    return {option.header.key: option.header.value for option in options}  # type: ignore[attr-defined]
 
 
-CHECKER = Checker(Names(), Tokens())
-
-text = st.text(max_size=40)
-hosts = st.sampled_from(["shop.mybrand.co", "SHOP.mybrand.co:443", "miss.example", "nobody.example", ""]) | text
-paths = st.sampled_from(["/", "/a?b=c", "/.well-known/acme-challenge/" + TOKEN, "/.well-known/acme-challenge/x"]) | text
-extensions = st.dictionaries(st.sampled_from([LISTENER, "other"]) | text, text, max_size=2)
-
-
-@st.composite
-def requests(draw: st.DrawFn) -> bytes:
-    request = CheckRequest()
-    request.attributes.request.http.host = draw(hosts)
-    request.attributes.request.http.path = draw(paths.map(str.encode) | st.binary(max_size=40))
-    for key, value in draw(extensions).items():
-        request.attributes.context_extensions[key] = value
-    if draw(st.booleans()):
-        request.attributes.tls_session.sni = draw(hosts)
-    return request.SerializeToString()
-
-
-def mutate(message: bytes, position: int, value: int) -> bytes:
-    if not message:
-        return message
-    position %= len(message)
-    return message[:position] + bytes([value]) + message[position + 1 :]
-
-
-damaged = st.builds(mutate, requests(), st.integers(0, 500), st.integers(0, 255)) | st.binary(max_size=200)
-
-
-@given(requests() | damaged)
-def test_any_bytes_get_a_reply_that_lets_through_only_the_live_name(request: bytes) -> None:
+@given(check_requests | damaged)
+def test_any_bytes_get_a_reply_that_lets_through_only_a_live_name(request: bytes) -> None:
+    """Said again, from what was sent and in other words than the policy's."""
     reply = CHECKER.check(request)
     if isinstance(reply, Pending):
         return
     response = CheckResponse.FromString(reply)
-    if response.WhichOneof("http_response") == "denied_response":
-        assert response.status.code != 0
+    if response.status.code != 0:
+        assert not response.HasField("dynamic_metadata")
         assert 200 <= response.denied_response.status.code < 600
-        for option in response.denied_response.headers:
-            assert option.header.value.isprintable()
-            assert option.header.value.isascii()
+        for value in headers(response.denied_response.headers).values():
+            assert value.isprintable()
+            assert value.isascii()
         return
-    assert reply == replies.ok(LIVE.tenant_id, LIVE.hostname)
     attributes = CheckRequest.FromString(request).attributes
     assert LISTENER not in attributes.context_extensions
-    assert attributes.tls_session.sni.lower() == LIVE.hostname
-
-
-@given(requests())
-def test_nothing_of_a_request_beyond_host_path_sni_and_listener_changes_the_reply(request: bytes) -> None:
-    """Such as the headers (field 3 of the HTTP request) that an Envoy sends when it is told to."""
-    headers = EnvoyCheckRequest(
-        attributes=AttributeContext(
-            source=AttributeContextPeer(principal="x-tenant-id"),
-            request=AttributeContextRequest(
-                http=AttributeContextHttpRequest(headers={"x-tenant-id": "spoof", "host": "nobody.example"}, body="x")
-            ),
-        )
-    )
-    # Concatenated messages are merged (protobuf encoding, "Last One Wins").
-    assert CHECKER.check(request + bytes(headers)) == CHECKER.check(request)
-
-
-@given(hosts, paths, hosts, extensions)
-def test_a_request_of_envoy_reads_the_same_in_our_view(
-    host: str, path: str, sni: str, context_extensions: dict[str, str]
-) -> None:
-    full = EnvoyCheckRequest(
-        attributes=AttributeContext(
-            request=AttributeContextRequest(
-                http=AttributeContextHttpRequest(host=host, path=path, method="GET", id="1", size=-1)
-            ),
-            context_extensions=context_extensions,
-            tls_session=AttributeContextTlsSession(sni=sni),
-        )
-    )
-    ours = CheckRequest.FromString(bytes(full)).attributes
-    assert ours.request.http.host == host
-    assert ours.request.http.path == path.encode()
-    assert dict(ours.context_extensions) == context_extensions
-    assert ours.HasField("tls_session")
-    assert ours.tls_session.sni == sni
-
-
-@given(hosts, paths, hosts, extensions)
-def test_a_request_in_our_view_reads_the_same_in_envoys(
-    host: str, path: str, sni: str, context_extensions: dict[str, str]
-) -> None:
-    ours = CheckRequest()
-    ours.attributes.request.http.host = host
-    ours.attributes.request.http.path = path.encode()
-    ours.attributes.tls_session.sni = sni
-    for key, value in context_extensions.items():
-        ours.attributes.context_extensions[key] = value
-    full = EnvoyCheckRequest.parse(ours.SerializeToString()).attributes
-    assert full is not None
-    assert full.request is not None
-    assert full.request.http is not None
-    assert (full.request.http.host, full.request.http.path) == (host, path)
-    assert full.tls_session is not None
-    assert full.tls_session.sni == sni
-    assert full.context_extensions == context_extensions
-
-
-@given(text, text)
-def test_envoy_reads_an_ok_reply_as_it_was_meant(tenant: str, hostname: str) -> None:
-    full = EnvoyCheckResponse.parse(replies.ok(tenant, hostname))
-    assert full.status is None
-    assert full.denied_response is None
-    assert full.dynamic_metadata is None
-    assert full.ok_response is not None
-    assert not full.ok_response.headers_to_remove
-    assert headers_of(full.ok_response) == {"x-tenant-id": tenant, "x-nameplate-host": hostname}
-
-
-@given(st.integers(200, 599), text, text)
-def test_envoy_reads_a_denied_reply_as_it_was_meant(status: int, body: str, location: str) -> None:
-    full = EnvoyCheckResponse.parse(replies.denied(status, body, "text/plain", location=location))
-    assert full.status is not None
-    assert full.status.code == replies.PERMISSION_DENIED
-    assert full.ok_response is None
-    assert full.denied_response is not None
-    assert full.denied_response.status is not None
-    assert int(full.denied_response.status.code) == status
-    assert full.denied_response.body == body
-    assert headers_of(full.denied_response) == {
-        "content-type": "text/plain",
-        "cache-control": "no-store",
-        "location": location,
+    assert attributes.HasField("tls_session")
+    served = live(normalize_sni(attributes.tls_session.sni))
+    if not attributes.HasField("request"):
+        assert served is not None
+        metadata = {key: value.string_value for key, value in response.dynamic_metadata.fields.items()}
+        domain = served.domain_id or served.tenant_id
+        assert metadata == {"tenant": served.tenant_id, "domain": domain, "host": served.hostname}
+        assert response.WhichOneof("http_response") is None
+        return
+    asked = live(normalize_host_header(attributes.request.http.host))
+    assert asked is not None
+    assert headers(response.ok_response.headers) == {
+        "x-tenant-id": asked.tenant_id,
+        "x-nameplate-host": asked.hostname,
     }
+    assert not response.HasField("dynamic_metadata")
+    assert asked.platform or normalize_sni(attributes.tls_session.sni) is not None
 
 
-def headers_of(response: Any) -> dict[str, str]:
-    for option in response.headers:
-        assert option.append is None
-        assert option.append_action == HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD
-    return {option.header.key: option.header.value for option in response.headers}
+@given(http_requests)
+def test_nothing_of_a_request_beyond_host_path_sni_and_listener_changes_the_reply(request: bytes) -> None:
+    """Such as what else an Envoy sends: addresses and principals (1, 2), time (4.1), method and headers (4.2.2, 3)."""
+    peer = b"\x0a\x0b\x22\x09spoof.com"
+    more = b"\x0a\x1d" + peer + b"\x22\x0e\x0a\x02\x08\x01\x12\x08\x12\x03GET\x1a\x01\x00"
+    assert CheckRequest.FromString(more).attributes.request.http.host == ""
+    # Concatenated messages are merged (protobuf encoding, "Last One Wins").
+    assert CHECKER.check(request + more) == CHECKER.check(request)
+
+
+# hostname → None: no row; else whose it is, and whether it is live
+Changes = list[tuple[str, tuple[int, bool] | None]]
+changes: st.SearchStrategy[Changes] = st.lists(
+    st.tuples(
+        st.sampled_from([each.hostname for each in ENTRIES] + ["a.wild.example", "nobody.example"]),
+        st.none() | st.tuples(st.integers(0, 1), st.booleans()),
+    ),
+    max_size=3,
+)
+
+
+# Few, so that the same is asked again.
+spellings = st.sampled_from(
+    ["shop.mybrand.co", "a.wild.example", "A.wild.example", "own.wild.example", "OWN.wild.example", "*.wild.example"]
+)
+
+
+@given(st.lists(st.tuples(changes, st.tuples(spellings, spellings) | spellings.map(lambda name: (name, name)) | pairs)))
+def test_what_was_answered_before_makes_no_difference(
+    steps: list[tuple[list[tuple[str, object]], tuple[str, str]]],
+) -> None:
+    """Rows change, come and go between the checks; a checker that keeps answers says what a new one would."""
+    names = Names()
+    keeping, processing = Checker(names, Tokens(), bytes), Processor(names, Tokens(), bytes)
+    for change, (host, sni) in steps:
+        for hostname, row in change:
+            if row is None:
+                names.entries.pop(hostname, None)
+            else:
+                owner, is_live = row
+                names.entries[hostname] = entry(hostname, owner, live=is_live or hostname.endswith(PLATFORM))
+        for _ in range(2):
+            request = check_request(host, b"/", sni)
+            assert keeping.check(request) == Checker(names, Tokens(), bytes).check(request)
+            request = processing_request(host, b"/", sni)
+            assert processing.check(request) == Processor(names, Tokens(), bytes).check(request)
+
+
+@given(pairs, paths | st.binary(max_size=40), st.booleans())
+def test_ext_proc_says_what_ext_authz_says(pair: tuple[str, str], path: bytes, tls: bool) -> None:
+    host, sni = pair
+    authz = CHECKER.check(check_request(host, path, sni if tls else None, None if tls else "http"))
+    proc = PROCESSOR.check(processing_request(host, path, sni if tls else None))
+    if isinstance(authz, Pending) or isinstance(proc, Pending):
+        assert authz == proc
+        return
+    one, other = CheckResponse.FromString(authz), ProcessingResponse.FromString(proc)
+    if one.status.code == 0:
+        mutation = other.request_headers.response.header_mutation
+        said, also = one.ok_response.headers, mutation.set_headers
+    else:
+        denied, immediate = one.denied_response, other.immediate_response
+        assert (denied.status.code, denied.body.encode()) == (immediate.status.code, immediate.body)
+        said, also = denied.headers, immediate.headers.set_headers
+    assert headers(said) == {option.header.key: option.header.raw_value.decode() for option in also}
+    assert [option.append_action for option in said] == [option.append_action for option in also]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_get_a_reply_of_ext_proc(request: bytes) -> None:
+    reply = PROCESSOR.check(request)
+    if not isinstance(reply, Pending):
+        assert ProcessingResponse.FromString(reply).WhichOneof("response") == "immediate_response"
+
+
+@given(snis)
+def test_a_connection_gets_what_its_requests_for_that_name_would_get(sni: str) -> None:
+    on_connection, on_request = CHECKER.check(connection_request(sni)), CHECKER.check(check_request(sni, b"/", sni))
+    if isinstance(on_connection, Pending):
+        assert on_request == on_connection
+        return
+    one, other = CheckResponse.FromString(on_connection), CheckResponse.FromString(on_request)
+    if one.status.code == 0:
+        said = headers(other.ok_response.headers)
+        assert one.dynamic_metadata.fields["tenant"].string_value == said["x-tenant-id"]
+        assert one.dynamic_metadata.fields["host"].string_value == said["x-nameplate-host"]
+        assert one.dynamic_metadata.fields["domain"].string_value in {*TENANTS, *DOMAINS}
+    else:
+        assert other.status.code != 0
+
+
+@given(hosts)
+def test_a_message_cut_short_is_never_a_pass(host: str) -> None:
+    request = check_request(host, b"/", host)
+    for size in range(len(request)):
+        try:
+            CheckRequest.FromString(request[:size])
+        except DecodeError:
+            reply = CHECKER.check(request[:size])
+            assert isinstance(reply, bytes)
+            assert CheckResponse.FromString(reply).denied_response.status.code == 403

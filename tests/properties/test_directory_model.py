@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
-from cachetools import LRUCache
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sidecar.directory.directory import NEGATIVE_SECONDS, Directory, Entries
+from sidecar.directory.directory import NEGATIVE_SECONDS, Directory
 from sidecar.directory.entry import Entry, PlatformDomain, Unknown, wildcard_of
+from sidecar.directory.rows import Everything, Recent
 
 PLATFORM = PlatformDomain("p.test")
 HOSTS = ("a.x", "b.x", "t.p.test", "a.t.p.test", "p.test")
@@ -40,7 +41,8 @@ class DirectoryMachine(RuleBasedStateMachine):
     def write(self, row: str) -> None:
         self.versions += 1
         platform = PLATFORM.owns(row)
-        self.table[row] = Entry(row, f"tenant {self.versions}", "", True, None, None, None, platform)
+        tenant = str(UUID(int=self.versions))
+        self.table[row] = Entry(row, tenant, "" if platform else tenant, True, None, None, None, platform)
         self.unread.add(row)
 
     @rule()
@@ -59,12 +61,29 @@ class DirectoryMachine(RuleBasedStateMachine):
         self.unread.clear()
 
     @rule()
-    def reload(self) -> None:
-        entries: Entries = dict(self.table)
-        if len(self.table) > CAPACITY:
-            entries = LRUCache(CAPACITY)
-            entries.update(self.table)
-        self.directory.replace(entries)
+    def swap(self) -> None:
+        if len(self.table) <= CAPACITY:
+            self.directory.replace(Everything(self.table))
+        else:
+            rows = Recent(CAPACITY)
+            for row, entry in self.table.items():
+                rows.put(row, entry)
+            self.directory.replace(rows)
+        self.unread.clear()
+
+    @rule()
+    def revise(self) -> None:
+        """What is held is read anew where it is, and where there is room others are put behind it."""
+        if self.directory.complete and len(self.table) > CAPACITY:
+            return
+        self.directory.distrust()
+        everything = {**dict.fromkeys(self.directory.held()), **(self.table if self.directory.complete else {})}
+        self.directory.apply({row: self.table.get(row) for row in everything})
+        if not self.directory.complete:
+            held = len(self.directory)
+            others = {row: entry for row, entry in self.table.items() if self.directory.peek(row) is None}
+            assert self.directory.fill(others) is (held + len(others) <= CAPACITY)
+            assert len(self.directory) == min(CAPACITY, held + len(others))
         self.unread.clear()
 
     @rule(host=st.sampled_from(HOSTS))

@@ -25,15 +25,18 @@ from sidecar.directory.budget import Budget
 from sidecar.directory.directory import Directory
 from sidecar.directory.entry import Entry, PlatformDomain
 from sidecar.directory.postgres import Postgres
+from sidecar.directory.rows import Everything
 from sidecar.directory.source import Source
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds import resolver
 from sidecar.xds.counters import Counters
+from sidecar.xds.ended import EndedRegistrations
 from sidecar.xds.service import SecretService
 from sidecar.xds.spellings import LIMIT
 from sidecar.xds.stream import SecretStream
 from sidecar.xds.subscription import DeltaSubscription
 
+TENANT = "7b0f2a52-6a9c-4f0c-9a51-000000000001"
 AUTHORITY = Authority()
 PLATFORM_CERTIFICATES = [LoadedCertificate.create(AUTHORITY.issue(f"*.{PLATFORM}"), number) for number in range(3)]
 SLUGS = [f"{letter}.{PLATFORM}" for letter in "ab"]
@@ -64,14 +67,14 @@ class World:
     def __init__(self, vault: Vault) -> None:
         domain = PlatformDomain(PLATFORM)
         self.directory = Directory(domain, 100)
-        self.directory.replace({})
+        self.directory.replace(Everything())
         self.directory.fresh_for(3600)
         self.secrets = SecretCache(vault)
         self.platform = PlatformCertificate(vault, PLATFORM)
         self.platform.current = PLATFORM_CERTIFICATES[0]
         postgres = Postgres(f"postgresql://nobody@127.0.0.1:{free_port()}/none", domain)
         source = Source(self.directory, postgres, Budget(100))
-        self.service = SecretService(self.directory, source, self.secrets, self.platform)
+        self.service = SecretService(self.directory, source, self.secrets, self.platform, EndedRegistrations())
         self.domain_ids = {OWN: str(uuid4()), COLD: str(uuid4())}
         self.interest: set[str] = set()
         self.has: dict[str, str] = {}
@@ -142,13 +145,13 @@ class World:
     def entry(self, hostname: str, certificate: LoadedCertificate) -> Entry:
         version = int(certificate.version.rpartition(".")[2])
         fingerprint = certificate.facts.fingerprint
-        return Entry(hostname, "t", self.domain_ids[hostname], True, fingerprint, version, None, False)
+        return Entry(hostname, TENANT, self.domain_ids[hostname], True, fingerprint, version, None, False)
 
     def give(self, hostname: str) -> None:
         if hostname == COLD:
             self.put(COLD, self.entry(COLD, OWN_CERTIFICATES[0]))
         else:
-            self.put(hostname, Entry(hostname, "t", "", True, None, None, None, True))
+            self.put(hostname, Entry(hostname, TENANT, "", True, None, None, None, True))
 
     async def step(self, verb: str, what: object) -> None:
         match verb, what:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 
 from embedded.database import Database
+from sidecar.directory.audience import ANY_NAME
 from sidecar.directory.entry import Entry
 from sidecar.directory.service import DirectoryService
 
@@ -149,10 +150,15 @@ class Running:
         # What a consumer that looks up the names it is told of, and nothing else, believes.
         self.believed: dict[str, Entry] = {}
         service.feed.subscribe(self._on_change)
+        # Ended registrations, in the order in which they were told.
+        self.ended: list[Mapping[str, float]] = []
+        service.feed.subscribe_ended(self.ended.append)
 
     def _on_change(self, hostnames: frozenset[str]) -> None:
         self.announced.append(hostnames)
-        for hostname in hostnames:
+        if ANY_NAME in hostnames:
+            self.believed = self.held()
+        for hostname in hostnames - {ANY_NAME}:
             entry = self.directory.peek(hostname)
             if entry is None:
                 self.believed.pop(hostname, None)

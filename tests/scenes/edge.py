@@ -7,7 +7,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Template
 from uuid import UUID, uuid4
@@ -28,11 +28,13 @@ from embedded.vault_mount import VaultMount
 
 PLATFORM = "platform.test"
 TEMPLATE = Path(__file__).parents[2] / "envoy" / "static.yaml"
+EXT_PROC = TEMPLATE.with_name("ext_proc.yaml")
+CONNECTION = TEMPLATE.with_name("connection.yaml")
 
 
 @dataclass(slots=True)
 class Edge:
-    """`environment`: the sidecar's settings; change them before a restart."""
+    """`environment`: the sidecar's settings, and `command`: what starts it; change them before a start."""
 
     home: Path
     database: Database
@@ -45,10 +47,16 @@ class Edge:
     sidecar: Process | None = None
     envoy: Envoy | None = None
     upstream: Upstream | None = None
+    command: tuple[str, ...] = (sys.executable, "-m", "sidecar")
+    template: Path = TEMPLATE
 
     @property
     def browser(self) -> Browser:
         return Browser(self.pki.root_pem)
+
+    @property
+    def access_log(self) -> Path:
+        return self.home / f"access-{self.template.stem}.log"
 
     @property
     def running(self) -> Process:
@@ -58,7 +66,7 @@ class Edge:
     async def start_sidecar(self) -> Process:
         self.sidecar = await Process.start(
             "sidecar",
-            [sys.executable, "-m", "sidecar"],
+            self.command,
             log_path=self.home / "sidecar.log",
             ready=self.is_ready,
             env=self.environment,
@@ -212,8 +220,19 @@ async def serve(edge: Edge, change: Callable[[str], str] = lambda text: text) ->
         yield edge
 
 
+@asynccontextmanager
+async def serve_also(edge: Edge, template: Path) -> AsyncIterator[Edge]:
+    """Another Envoy, with another configuration, in front of the sidecar and the upstream of one that is served."""
+    assert edge.upstream is not None
+    other = replace(edge, template=template)
+    other.http_port, other.https_port = free_ports(2)
+    configuration = envoy_configuration(other, edge.upstream.port)
+    async with Envoy.start(edge.home, configuration, name=template.stem) as other.envoy:
+        yield other
+
+
 def envoy_configuration(edge: Edge, upstream_port: int) -> str:
-    return Template(TEMPLATE.read_text()).substitute(
+    return Template(edge.template.read_text()).substitute(
         NODE_ID="edge",
         LISTEN_ADDRESS=LOOPBACK,
         HTTP_PORT=edge.http_port,
@@ -221,7 +240,7 @@ def envoy_configuration(edge: Edge, upstream_port: int) -> str:
         CHECK_SOCKET=edge.home / "run" / "check.sock",
         XDS_SOCKET=edge.home / "run" / "xds.sock",
         UPSTREAMS=endpoints(upstream_port),
-        ACCESS_LOG=edge.home / "access.log",
+        ACCESS_LOG=edge.access_log,
         ADMIN_ADDRESS=LOOPBACK,
         ADMIN_PORT=0,
         MAX_CLIENTS=1000,

@@ -18,6 +18,7 @@ from sidecar.grpcfast import LIMITS, Limits, Method, Server
 from sidecar.grpcfast.message import frame
 
 GOAWAY = 7
+PATIENCE = 10.0
 
 GRPC = (
     (":method", "POST"),
@@ -130,7 +131,8 @@ class RawClient:
 
     async def step(self) -> None:
         """One read."""
-        data = await self._reader.read(65_536)
+        async with asyncio.timeout(PATIENCE):
+            data = await self._reader.read(65_536)
         if not data:
             self.closed = True
             return

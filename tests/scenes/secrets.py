@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from scenes.entries import changed
 
 from core.certificate import Certificate
 from core.vault import DEFAULT_CERTIFICATE, certificate_path
@@ -29,10 +30,12 @@ from sidecar.directory.budget import Budget
 from sidecar.directory.directory import Directory
 from sidecar.directory.entry import Entry, PlatformDomain
 from sidecar.directory.postgres import Postgres
+from sidecar.directory.rows import Everything
 from sidecar.directory.source import Source
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.wire import secret_pb2
 from sidecar.xds import server as xds
+from sidecar.xds.ended import EndedRegistrations
 from sidecar.xds.service import SecretService
 
 PLATFORM = "platform.test"
@@ -159,7 +162,7 @@ class Room:
         """A newer certificate in Vault and in the directory."""
         certificate = self.authority.issue(entry.hostname, **shape)
         version = await self.store(certificate_path(_uuid(entry.domain_id)), certificate)
-        renewed = replace(entry, fingerprint=certificate.fingerprint, vault_version=version)
+        renewed = changed(entry, fingerprint=certificate.fingerprint, vault_version=version)
         self.put(renewed)
         return renewed
 
@@ -208,7 +211,7 @@ async def room(
     """`dsn`: for names that the directory does not know; None: a PostgreSQL that is away."""
     domain = PlatformDomain(PLATFORM)
     directory = Directory(domain, capacity=1000)
-    directory.replace({})
+    directory.replace(Everything())
     directory.fresh_for(HOUR)
     postgres = Postgres(dsn or f"postgresql://nobody@127.0.0.1:{free_port()}/none", domain)
     source = Source(directory, postgres, Budget(LOADS_PER_SECOND))
@@ -217,7 +220,7 @@ async def room(
     ) as vault:
         secrets = SecretCache(vault)
         platform = PlatformCertificate(vault, PLATFORM, interval=platform_interval)
-        service = SecretService(directory, source, secrets, platform)
+        service = SecretService(directory, source, secrets, platform, EndedRegistrations())
         socket = directory_path / "xds.sock"
         made = Room(
             mount,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OURS = {"core", "sidecar", "control", "api", "cli", "demo", "embedded"}
+OURS = {"core", "sidecar", "control", "api", "cli", "demo", "embedded", "bench"}
 MAY_IMPORT = {
     "core": {"core"},
     "sidecar": {"core", "sidecar"},
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "control": {"core", "api", "control"},
     "embedded": {"core", "control", "embedded"},
     "demo": {"core", "embedded", "demo"},
+    "bench": {"core", "sidecar", "embedded", "bench"},
     "cli": OURS,
 }
 # Libraries that a process must not load, and why.

@@ -65,7 +65,7 @@ async def test_the_findings_and_the_certificate_are_shown(tenant: Tenant, contro
     ssl = Finding("rate_limited", "The CA asks us to wait.", "ca", at, {})
     certificate = await control.fetchval(
         """INSERT INTO certificates (domain_id, serial, issuer, fingerprint, not_before, not_after, vault_version,
-               directory_url) VALUES ($1, 'ab', 'CA', 'ff', $2, $3, 1, 'x') RETURNING id""",
+               directory_url) VALUES ($1, 'ab', 'CA', repeat('f', 64), $2, $3, 1, 'x') RETURNING id""",
         UUID(domain_id),
         at,
         at + timedelta(days=90),
@@ -94,7 +94,7 @@ async def test_the_findings_and_the_certificate_are_shown(tenant: Tenant, contro
     assert body["certificate"] == {
         "serial": "ab",
         "issuer": "CA",
-        "fingerprint": "ff",
+        "fingerprint": "f" * 64,
         "notBefore": "2026-04-22T02:00:00.004Z",
         "notAfter": "2026-07-21T02:00:00.004Z",
     }

@@ -39,7 +39,7 @@ async def two_tenants(
     for tenant, domain in domains.items():
         await control.execute(
             """INSERT INTO certificates (domain_id, serial, issuer, fingerprint, not_before, not_after, vault_version,
-                   directory_url) VALUES ($1, 'ab', 'CA', 'ff', now(), now(), 1, 'x')""",
+                   directory_url) VALUES ($1, 'ab', 'CA', repeat('f', 64), now(), now(), 1, 'x')""",
             domain.id,
         )
         await control.execute("INSERT INTO idempotency_keys VALUES ($1, 'k', '\\x00', '{}')", tenant)

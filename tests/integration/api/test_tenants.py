@@ -259,13 +259,14 @@ async def test_a_domain_carries_the_facts_of_its_certificate(
     domain = await add(caller, "shop.example.com")
     certificate = await control.fetchval(
         """INSERT INTO certificates (domain_id, serial, issuer, fingerprint, not_before, not_after, vault_version,
-               directory_url) VALUES ($1, 'ab', 'CA', 'ff', now(), now() + interval '90 days', 1, 'x') RETURNING id""",
+               directory_url)
+           VALUES ($1, 'ab', 'CA', repeat('f', 64), now(), now() + interval '90 days', 1, 'x') RETURNING id""",
         domain.id,
     )
     await control.execute("UPDATE custom_domains SET certificate_id = $2 WHERE id = $1", domain.id, certificate)
     facts = (await domains.find(caller, domain.id)).certificate
     assert facts is not None
-    assert (facts.serial, facts.issuer, facts.fingerprint) == ("ab", "CA", "ff")
+    assert (facts.serial, facts.issuer, facts.fingerprint) == ("ab", "CA", "f" * 64)
 
 
 # --- verify

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,16 @@ def test_what_is_needed_is_enough(environment):
     assert settings.directory_capacity == 2_000_000
     assert settings.misses_per_second == 200
     assert settings.sidecar_id
+
+
+def test_a_restarted_sidecar_has_the_same_name_and_another_of_the_host_has_its_own(environment):
+    environment()
+    name = read_settings().sidecar_id
+    assert name == f"{socket.gethostname()}:9902"
+    environment(NAMEPLATE_ADMIN_LISTEN="127.0.0.1:9903")
+    assert read_settings().sidecar_id == f"{socket.gethostname()}:9903"
+    environment(NAMEPLATE_SIDECAR_ID="edge-1")
+    assert read_settings().sidecar_id == "edge-1"
 
 
 def test_settings_cannot_be_changed(environment):

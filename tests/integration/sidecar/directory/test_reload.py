@@ -13,8 +13,8 @@ from scenes.directory import PLATFORM, Rows, Running, live_names, running
 
 from embedded.database import Database
 from sidecar.directory import snapshot
+from sidecar.directory.audience import ANY_NAME
 from sidecar.directory.entry import Entry, Unknown
-from sidecar.directory.feed import ANY_NAME
 
 Eventually = Callable[..., Awaitable[Any]]
 
@@ -62,7 +62,7 @@ async def test_a_feed_that_cannot_be_continued_is_read_anew_and_the_differences_
     await told(database)
     await eventually(lambda: sidecar.feed.reloads == 2)
     assert sidecar.held() == await live_names(database) == sidecar.believed
-    assert sidecar.announced == [frozenset({"gone.test", "changed.test", "new.test"})]
+    assert set().union(*sidecar.announced) == {"gone.test", "changed.test", "new.test"}
 
     await rows.domain("later.test")
     await eventually(lambda: sidecar.directory.peek("later.test"))
@@ -81,10 +81,10 @@ async def test_a_position_ahead_of_the_server_is_read_anew(
     await behind_its_back(database, "DELETE FROM custom_domains WHERE hostname = 'lost.test'")
     # Transaction ids are the whole cluster's, so it is not the server that goes back here but the file that goes ahead.
     path = state_dir / "directory.snapshot"
-    saved = snapshot.read(path, PLATFORM)
+    saved, saved_rows = snapshot.read(path, PLATFORM)
     xid = saved.position.head.xmin + 1_000_000
     ahead = replace(saved.position, head=replace(saved.position.head, xmin=xid, xmax=xid))
-    await snapshot.write(path, replace(saved, position=ahead))
+    await snapshot.write(path, replace(saved, position=ahead), saved_rows.values())
     async with running(database.sidecar_dsn, state_dir) as again:
         await eventually(lambda: again.feed.reloads == 1)
         assert again.directory.lookup("lost.test") is Unknown.ABSENT
@@ -130,6 +130,7 @@ async def test_names_that_do_not_fit_make_it_incomplete_and_what_was_held_stays(
     async with running(database.sidecar_dsn, state_dir, capacity=10) as sidecar:
         await eventually(lambda: len(sidecar.held()) == 9)
         assert sidecar.directory.complete
+        del sidecar.announced[:]
         await rows.domains(["s8.test", "s9.test"], tenant)
         await eventually(lambda: not sidecar.directory.complete)
         assert len(sidecar.directory) == 10
@@ -180,3 +181,20 @@ async def test_an_incomplete_directory_that_is_read_anew_keeps_the_names_in_use(
         assert sidecar.held().items() <= (await live_names(database)).items()
         await eventually(lambda: frozenset({ANY_NAME}) in sidecar.announced)
         assert "s299.test" in set().union(*sidecar.announced)
+
+
+async def test_what_was_read_before_everything_was_read_anew_and_is_not_held_is_not_believed_any_more(
+    rows: Rows, database: Database, state_dir: Path, eventually: Eventually
+) -> None:
+    """A change of it may be among those that nobody will tell."""
+    await rows.domains(f"s{n}.test" for n in range(300))
+    async with running(database.sidecar_dsn, state_dir, capacity=20) as sidecar:
+        await eventually(lambda: sidecar.feed.reads > 0)
+        sidecar.directory.remember({"absent.test": None, "*.test": None})
+        assert sidecar.directory.lookup("absent.test") is Unknown.ABSENT
+        with sidecar.directory.loading(("slow.test",)) as load:
+            await behind_its_back(database, REASONS["another_feed"])
+            await told(database)
+            await eventually(lambda: sidecar.feed.reloads == 2)
+            assert load.overtaken
+        assert sidecar.directory.lookup("absent.test") is Unknown.MISS

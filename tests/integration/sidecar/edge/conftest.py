@@ -1,15 +1,15 @@
-"""One sidecar and one Envoy for the tests that only look; those that stop or change something start their own."""
+"""One sidecar, and an Envoy for each way of asking it, for the tests that only look; others start their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from scenes import edge as edges
-from scenes.edge import PLATFORM, Edge
+from scenes.edge import CONNECTION, EXT_PROC, PLATFORM, Edge
 
 from embedded.background import Background
 from embedded.database import Database
@@ -23,7 +23,9 @@ KEY_AUTHORIZATION = TOKEN + ".9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What there is: tenant acme with shop.mybrand.test and *.wild.test, tenant zeta with other.test and
+    """`passes`: how it is counted that a live name is let through.
+
+    What there is: tenant acme with shop.mybrand.test and *.wild.test, tenant zeta with other.test and
     own.wild.test, and zeta's soon.test, which is not live yet."""
 
     edge: Edge
@@ -33,6 +35,7 @@ class World:
     platform: str = f"acme.{PLATFORM}"
     token: str = TOKEN
     key_authorization: str = KEY_AUTHORIZATION
+    passes: str = "ok"
 
 
 async def furnish(edge: Edge) -> World:
@@ -48,15 +51,15 @@ async def furnish(edge: Edge) -> World:
 
 
 @pytest.fixture(scope="module")
-def world(
+def worlds(
     background: Background, session_dir: Path, database_template: Database, openbao: OpenBao, pki: Pki
-) -> Iterator[World]:
-    """Served by Envoy. Only to be looked at."""
+) -> Iterator[Mapping[str, World]]:
+    """By the way in which Envoy asks: the same names, sidecar and upstream."""
     home = session_dir / "edge"
     home.mkdir(mode=0o711)
     servers = AsyncExitStack()
 
-    async def build() -> World:
+    async def build() -> Mapping[str, World]:
         database = await database_template.copy("edge")
         servers.push_async_callback(database.drop)
         mount = await VaultMount.create(openbao, "edge")
@@ -64,12 +67,24 @@ def world(
         edge = edges.create(home, database, mount, pki)
         made = await furnish(edge)
         await servers.enter_async_context(edges.serve(edge))
-        return made
+        ext_proc = await servers.enter_async_context(edges.serve_also(edge, EXT_PROC))
+        connection = await servers.enter_async_context(edges.serve_also(edge, CONNECTION))
+        return {
+            "ext_authz": made,
+            "ext_proc": replace(made, edge=ext_proc),
+            "connection": replace(made, edge=connection, passes="connection_ok"),
+        }
 
     try:
         yield background.run(build())
     finally:
         background.run(servers.aclose())
+
+
+@pytest.fixture(scope="module", params=["ext_authz", "ext_proc", "connection"])
+def world(worlds: Mapping[str, World], request: pytest.FixtureRequest) -> World:
+    """Served by Envoy. Only to be looked at."""
+    return worlds[request.param]
 
 
 @pytest.fixture

@@ -248,6 +248,14 @@ async def test_a_second_sidecar_on_the_same_sockets_does_not_start(started, port
     assert sorted(path.name for path in (started.home / "run").iterdir()) == ["check.sock", "xds.sock"]
 
 
+async def test_without_a_supervisor_it_ends_as_failed_when_its_socket_was_removed(started):
+    """For whoever starts it again."""
+    process = await started.start_sidecar()
+    (started.home / "run" / "check.sock").unlink()
+    assert await asyncio.wait_for(process.wait(), 10) == 1
+    assert "socket_lost" in process.log_path.read_text()
+
+
 async def test_no_secret_is_in_the_log(started):
     started.environment["NAMEPLATE_LOG_LEVEL"] = "debug"
     await started.add_default_certificate()

@@ -90,6 +90,27 @@ async def test_a_fault_is_internal_its_traceback_is_logged_and_its_text_is_not_s
     assert logged.count("Traceback") == 3
 
 
+@pytest.mark.parametrize("wrong", [None, b"bytes"])
+async def test_a_handler_that_returns_something_else_fails_its_own_call_only(served, wrong, capsys):
+    async def wrong_later(_message: bytes) -> Reply:
+        return wrong
+
+    methods = {
+        ECHO: Unary(echo),
+        "/t.T/Wrong": Unary(lambda _: wrong),
+        "/t.T/Later": Unary(wrong_later),
+        "/t.T/Stream": Streaming(lambda _: wrong),
+    }
+    running = await served(methods)
+    async with running.channel() as channel:
+        for path in ("/t.T/Wrong", "/t.T/Later"):
+            assert (await failure(method(channel, path)(b"hello"))).code() is grpc.StatusCode.INTERNAL
+        assert await channel.stream_stream("/t.T/Stream")().code() is grpc.StatusCode.INTERNAL
+        assert await method(channel)(b"hello") == b"hello"
+    assert running.server.counters.connections == 1
+    assert capsys.readouterr().out.count("handler_failed") == 3
+
+
 async def test_an_answer_that_must_be_waited_for_is_sent_when_it_is_there(served):
     ready = asyncio.Event()
 

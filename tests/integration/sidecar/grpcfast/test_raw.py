@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import h2.settings
 import pytest
 from scenes.grpcfast import RawClient
 
-from sidecar.grpcfast import OneAnswer, Reply, Status, Unary, reply
+from sidecar.grpcfast import Call, OneAnswer, Reply, Status, Streaming, Unary, reply
 from sidecar.grpcfast.message import frame
 
 ECHO = "/t.T/Echo"
@@ -55,6 +56,54 @@ async def test_a_request_that_is_not_one_message_is_an_internal_error(client, bo
     assert (answer.status, answer.data, answer.ended) == (Status.INTERNAL, b"", True)
 
 
+async def test_a_unary_call_is_answered_when_the_client_has_ended_and_not_before(client):
+    stream = client.open(ECHO)
+    client.send(stream, frame(b"hello"))
+    assert (await client.call(ECHO, b"meanwhile")).data == frame(b"meanwhile")
+    assert client.answers[stream].headers is None
+    client.send(stream, frame(b"second"), ended=True)
+    assert (await client.answer(stream)).status == Status.INTERNAL
+
+
+@pytest.mark.parametrize("path", [ECHO, ONE, "/t.T/Other"])
+async def test_after_an_answer_that_comes_early_the_client_is_asked_to_stop(client, path):
+    """RFC 9113, 8.1: RST_STREAM with NO_ERROR. Else the stream would count as open until the client ends it."""
+    stream = client.open(path)
+    client.send(stream, frame(b"hello") if path == ONE else b"\7\0\0\0\0")
+    answer = await client.answer(stream)
+    assert answer.ended
+    while answer.reset is None:
+        await client.step()
+    assert answer.reset == 0
+
+
+async def test_a_client_is_asked_to_stop_only_when_the_answer_has_passed_its_window(served):
+    running = await served({ONE: OneAnswer(echo), ECHO: Unary(echo)})
+    async with RawClient.connect(running.path, {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 4}) as client:
+        stream = client.open(ONE)
+        client.send(stream, frame(b"hello"))
+        await client.flush()
+        answer = client.answers[stream]
+        while len(answer.data) < 4:
+            await client.step()
+        assert answer.reset is None
+        client.send(stream, frame(b"more"))  # is dropped
+        client.h2.increment_flow_control_window(100, stream)
+        await client.answer(stream)
+        assert (answer.data, answer.status) == (frame(b"hello"), Status.OK)
+        while answer.reset is None:
+            await client.step()
+        assert answer.reset == 0
+
+
+@pytest.mark.parametrize("path", [ECHO, ONE])
+async def test_a_small_message_over_a_small_limit_is_refused(served, path):
+    running = await served({ECHO: Unary(echo, max_message=5), ONE: OneAnswer(echo, max_message=5)})
+    async with RawClient.connect(running.path) as client:
+        assert (await client.call(path, b"12345")).status == Status.OK
+        assert (await client.call(path, b"123456")).status == Status.RESOURCE_EXHAUSTED
+
+
 async def test_headers_that_end_the_request_are_an_internal_error(client):
     answer = await client.answer(client.open(ECHO, ended=True))
     assert (answer.status, answer.trailers) == (Status.INTERNAL, None)
@@ -64,7 +113,7 @@ async def test_a_stream_with_one_answer_is_answered_when_its_message_is_complete
     stream = client.open(ONE)
     client.send(stream, frame(b"hello")[:7])
     await client.flush()
-    client.send(stream, frame(b"hello")[7:])
+    client.send(stream, frame(b"hello")[7:] + frame(b"more"))
     answer = await client.answer(stream)
     assert (answer.data, answer.status, answer.ended) == (frame(b"hello"), Status.OK, True)
 
@@ -107,6 +156,32 @@ async def test_another_content_type_is_415_when_the_request_has_ended(client):
     assert answer.headers[":status"] == "415"
 
 
+@pytest.mark.parametrize("path", [ONE, "/not-grpc"])
+async def test_a_body_that_nobody_reads_may_be_longer_than_the_window(served, path):
+    async def wait(_message: bytes) -> Reply:
+        await everything.wait()
+        return reply(b"done")
+
+    everything = asyncio.Event()
+    running = await served({ONE: OneAnswer(wait), ECHO: Unary(echo)})
+    async with RawClient.connect(running.path) as client:
+        stream = client.open(path, *[("content-type", "text/plain")] * (path != ONE))
+        client.send(stream, frame(b"hello"))
+        sent = 0
+        while sent < 6_000_000:
+            while client.h2.local_flow_control_window(stream) < 16_384:
+                await client.flush()
+                await client.step()
+            client.send(stream, bytes(16_384))
+            sent += 16_384
+        everything.set()
+        client.send(stream, b"", ended=True)
+        answer = await client.answer(stream)
+        assert answer.headers is not None
+        assert answer.headers[":status"] == ("200" if path == ONE else "415")
+        assert running.server.buffered == 0
+
+
 async def test_an_unknown_method_is_refused_before_the_request_has_ended(client):
     answer = await client.answer(client.open("/t.T/Other"))
     assert answer.headers is not None
@@ -119,6 +194,32 @@ async def test_an_unknown_method_is_refused_before_the_request_has_ended(client)
 )
 async def test_the_deadline_is_read(client, timeout, status):
     assert (await client.call(ECHO, b"hello", ("grpc-timeout", timeout))).status == status
+
+
+@pytest.mark.parametrize("sent", [b"", frame(b"hello")[:-1], frame(b"hello")], ids=["headers", "a part", "a message"])
+async def test_a_deadline_runs_from_the_headers_and_its_end_is_told(served, sent):
+    """Not only kept by the client, who resets the stream."""
+
+    async def wait(_message: bytes) -> Reply:
+        return await asyncio.Future()
+
+    running = await served({ECHO: Unary(wait)})
+    async with RawClient.connect(running.path) as client:
+        stream = client.open(ECHO, ("grpc-timeout", "50m"))
+        client.send(stream, sent, ended=sent == frame(b"hello"))
+        assert (await client.answer(stream)).status == Status.DEADLINE_EXCEEDED
+    assert running.server.counters.errors == {Status.DEADLINE_EXCEEDED: 1}
+
+
+async def test_a_stream_may_have_the_longest_deadline_that_there_is(served):
+    async def count(call: Call) -> None:
+        messages = [message async for message in call]
+        await call.send(b"%d" % len(messages))
+
+    running = await served({ECHO: Streaming(count)})
+    async with RawClient.connect(running.path) as client:
+        answer = await client.call(ECHO, b"hello", ("grpc-timeout", "99999999H"))
+    assert (answer.data, answer.status) == (frame(b"1"), Status.OK)
 
 
 async def test_a_message_that_says_it_is_compressed_without_an_encoding_is_an_internal_error(client):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import grpc
 import pytest
 import structlog
+from scenes.entries import changed
 from scenes.secrets import PLATFORM, DeltaClient, certificate_in, name_in
 
 from sidecar.wire import discovery_pb2 as wire
@@ -127,7 +127,7 @@ async def test_a_name_is_not_served_in_more_spellings_than_the_limit(room, clien
 
 async def test_a_domain_without_a_certificate_is_refused_until_it_has_one(room, client):
     entry = await room.add("shop.brand.test")
-    room.put(replace(entry, fingerprint=None, vault_version=None))
+    room.put(changed(entry, fingerprint=None, vault_version=None))
     await client.subscribe("shop.brand.test")
     assert (await client.read()).removed == ("shop.brand.test",)
     room.put(entry)

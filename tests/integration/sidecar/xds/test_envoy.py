@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from scenes import handshakes, secrets
+from scenes.entries import changed
 from scenes.handshakes import Refused, connect, fingerprint, openssl
 from scenes.secrets import PLATFORM
 
@@ -153,7 +154,7 @@ async def test_vault_sealed_loaded_names_go_on_cold_ones_fail_cleanly_and_recove
         certificate = room.authority.issue("loaded.brand.test")
         version = await room.store(certificate_path(UUID(loaded.domain_id)), certificate)
         await openbao.seal()
-        room.put(replace(loaded, fingerprint=certificate.fingerprint, vault_version=version))
+        room.put(changed(loaded, fingerprint=certificate.fingerprint, vault_version=version))
         for _ in range(3):
             with pytest.raises(Refused) as caught:
                 await connect(port, "cold.brand.test")

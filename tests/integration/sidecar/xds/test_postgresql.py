@@ -6,17 +6,17 @@ import asyncio
 import time
 
 import pytest
-from cachetools import LRUCache
 from scenes import edge, secrets
 from scenes.secrets import DeltaClient
 
-from sidecar.directory.feed import ANY_NAME
+from sidecar.directory.audience import ANY_NAME
+from sidecar.directory.rows import Recent
 
 
 @pytest.fixture
 async def room(vault_mount, database, state_dir):
     async with secrets.room(vault_mount, state_dir, dsn=database.sidecar_dsn) as made:
-        made.directory.replace(LRUCache(1000))  # incomplete: what it does not hold it does not know
+        made.directory.replace(Recent(1000))  # incomplete: what it does not hold it does not know
         yield made
 
 
@@ -68,7 +68,7 @@ async def test_names_that_may_have_gone_are_looked_up_again_and_only_what_went_i
     await client.subscribe("gone.brand.test", "stays.brand.test")
     await client.read_until(lambda: len(client.held) == 2)
     await platform.delete_domain(gone)
-    room.directory.replace(LRUCache(1000))
+    room.directory.replace(Recent(1000))
     room.directory.fresh_for(60)
     room.service.on_change(frozenset({ANY_NAME}))
     assert (await client.read()).removed == ("gone.brand.test",)

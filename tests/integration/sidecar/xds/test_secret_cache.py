@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from scenes.entries import changed
 from scenes.secrets import certificate_in
 
 from core.certificate import CertificateError
@@ -91,7 +91,7 @@ async def test_a_key_of_another_certificate_is_refused(room):
     mixed = {**good.to_vault(), "key": other.key_pem}
     answer = await room.mount.openbao.request("POST", f"{room.mount.path}/data/{path_of(entry)}", {"data": mixed})
     with pytest.raises(CertificateError) as caught:
-        await room.secrets.fetch(replace(entry, vault_version=answer["data"]["version"]))
+        await room.secrets.fetch(changed(entry, vault_version=answer["data"]["version"]))
     assert caught.value.code == "certificate_key_mismatch"
 
 
@@ -114,7 +114,7 @@ async def test_the_version_announced_is_read_also_when_there_is_a_newer_one(room
 
 async def test_without_a_version_the_newest_is_read(room):
     entry = await room.add("shop.brand.test")
-    loaded = await room.secrets.fetch(replace(entry, vault_version=None))
+    loaded = await room.secrets.fetch(changed(entry, vault_version=None))
     assert loaded.facts.fingerprint == entry.fingerprint
 
 

@@ -6,16 +6,16 @@ import asyncio
 import os
 import signal
 import time
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from cachetools import LRUCache
 from scenes import secrets
+from scenes.entries import changed
 from scenes.secrets import DeltaClient
 
 from core.vault import certificate_path
+from sidecar.directory.rows import Everything, Recent
 from sidecar.xds.resolver import ANSWER_DEADLINE
 
 ENVOY_CONNECT_TIMEOUT = 5.0  # transport_socket_connect_timeout in envoy/static.yaml
@@ -80,7 +80,7 @@ async def test_a_renewal_that_cannot_be_fetched_leaves_the_old_certificate_and_i
     certificate = room.authority.issue("shop.brand.test")
     version = await room.store(certificate_path(UUID(entry.domain_id)), certificate)
     await room.mount.openbao.seal()
-    room.put(replace(entry, fingerprint=certificate.fingerprint, vault_version=version))
+    room.put(changed(entry, fingerprint=certificate.fingerprint, vault_version=version))
     await client.nothing_is_said()
     second = await connect(room, "shop.brand.test")  # which has nothing: the old one is better
     assert (await second.read()).certificate().fingerprint == entry.fingerprint
@@ -115,7 +115,7 @@ async def test_an_envoy_that_reconnects_while_vault_is_sealed_is_told_nothing(ro
     await room.mount.openbao.seal()
     room.secrets.forget("shop.brand.test")
     room.platform.current = None  # as in a sidecar that was restarted
-    room.put(replace(entry, fingerprint=certificate.fingerprint, vault_version=version))
+    room.put(changed(entry, fingerprint=certificate.fingerprint, vault_version=version))
     again = await connect(room, *names, initial_resource_versions=client.held)
     await again.nothing_is_said()
     await room.mount.openbao.unseal()
@@ -191,7 +191,7 @@ async def test_a_certificate_that_expired_in_memory_is_not_given_to_a_cold_clien
 
 def forget_everything(room) -> None:
     """The directory of a sidecar that knows no names: all are misses, and PostgreSQL is away."""
-    room.directory.replace(LRUCache(1000))
+    room.directory.replace(Recent(1000))
 
 
 async def test_postgresql_away_a_client_keeps_what_it_has_and_a_cold_name_fails_at_once(room, client):
@@ -209,7 +209,7 @@ async def test_postgresql_away_a_client_keeps_what_it_has_and_a_cold_name_fails_
     assert (await again.read()).removed == ("probe.test",)
     assert "shop.brand.test" in client.held
     room.put(entry)
-    room.directory.replace({entry.hostname: entry})
+    room.directory.replace(Everything({entry.hostname: entry}))
     await again.unsubscribe("probe.test")
     await again.nothing_is_said()
     again.close()
@@ -221,7 +221,7 @@ async def test_a_stale_directory_takes_nothing_away(room, client):
     await client.subscribe("shop.brand.test")
     await client.read()
     client.close()
-    room.directory.replace({})
+    room.directory.replace(Everything())
     room.directory.fresh_for(0)
     again = await connect(room, "shop.brand.test", "nobody.test", initial_resource_versions=client.held)
     assert (await again.read()).removed == ("nobody.test",)
@@ -240,7 +240,7 @@ async def test_a_change_during_a_load_is_answered_with_the_change(room, client):
     try:
         await client.subscribe("shop.brand.test")
         await client.nothing_is_said()  # so it was read
-        room.put(replace(entry, fingerprint=certificate.fingerprint, vault_version=version))
+        room.put(changed(entry, fingerprint=certificate.fingerprint, vault_version=version))
         await asyncio.sleep(0)
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -1,4 +1,4 @@
-"""Every row of the resolution order in sidecar/authz/check.py."""
+"""Every row of the resolution order in sidecar/authz/policy.py, as an ext_authz server answers it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from collections.abc import Mapping
 
 import pytest
 
-from sidecar.authz.check import LISTENER, REPLIES_KEPT, Checker, Kind, Pending
+from sidecar.authz.answers import KEPT
+from sidecar.authz.check import LISTENER, Checker
+from sidecar.authz.policy import Kind, Pending
+from sidecar.authz.replies import PERMISSION_DENIED
 from sidecar.directory.entry import Entry, Unknown
 from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
 
 TENANT_A = "7b0f2a52-6a9c-4f0c-9a51-000000000001"
 TENANT_B = "7b0f2a52-6a9c-4f0c-9a51-000000000002"
+DOMAIN = "d0000000-0000-0000-0000-000000000001"
 
 
 def entry(hostname: str, tenant: str = TENANT_A, *, live: bool = True, platform: bool = False) -> Entry:
     return Entry(
         hostname=hostname,
         tenant_id=tenant,
-        domain_id="" if platform else "d0000000-0000-0000-0000-000000000001",
+        domain_id="" if platform else DOMAIN,
         live=live,
         fingerprint=None if platform else "ab" * 32,
         vault_version=None if platform else 1,
@@ -46,6 +50,7 @@ class Names:
 
     def __init__(self, *entries: Entry) -> None:
         self.entries = {found.hostname: found for found in entries}
+        self.stale = False
 
     def lookup(self, host: str) -> Entry | Unknown:
         wildcard = "*." + host.partition(".")[2]
@@ -59,8 +64,13 @@ class Tokens:
 
 
 @pytest.fixture
-def checker() -> Checker:
-    return Checker(Names(*ENTRIES), Tokens())
+def names() -> Names:
+    return Names(*ENTRIES)
+
+
+@pytest.fixture
+def checker(names: Names) -> Checker[bytes]:
+    return Checker(names, Tokens(), bytes)
 
 
 def secure(host: str, sni: str | None = None, path: str = "/") -> bytes:
@@ -77,6 +87,14 @@ def plain(host: str, path: str | bytes = "/", listener: str = "http") -> bytes:
     request.attributes.request.http.host = host
     request.attributes.request.http.path = path if isinstance(path, bytes) else path.encode()
     request.attributes.context_extensions[LISTENER] = listener
+    return request.SerializeToString()
+
+
+def connection(sni: str | None) -> bytes:
+    """What the network filter sends; None: without TLS."""
+    request = CheckRequest()
+    if sni is not None:
+        request.attributes.tls_session.sni = sni
     return request.SerializeToString()
 
 
@@ -102,17 +120,17 @@ def refused(reply: bytes | Pending) -> tuple[int, Mapping[str, str], str]:
     return denied.status.code, {option.header.key: option.header.value for option in denied.headers}, denied.body
 
 
-def test_a_message_that_cannot_be_read_is_refused(checker: Checker) -> None:
+def test_a_message_that_cannot_be_read_is_refused(checker: Checker[bytes]) -> None:
     status, _, _ = refused(checker.check(b"\xff\xff\xff"))
     assert status == 403
 
 
-def test_a_host_that_is_not_utf8_is_refused(checker: Checker) -> None:
+def test_a_host_that_is_not_utf8_is_refused(checker: Checker[bytes]) -> None:
     broken = secure("shop.mybrand.co").replace(b"shop", b"sh\xffp")
     assert refused(checker.check(broken))[0] == 403
 
 
-def test_a_connection_that_is_not_tls_is_never_let_through_the_tls_listener(checker: Checker) -> None:
+def test_a_connection_that_is_not_tls_is_never_let_through_the_tls_listener(checker: Checker[bytes]) -> None:
     request = CheckRequest()
     request.attributes.request.http.host = "acme.platform.io"
     assert refused(checker.check(request.SerializeToString()))[0] == 421
@@ -134,7 +152,7 @@ def test_a_connection_that_is_not_tls_is_never_let_through_the_tls_listener(chec
     ],
 )
 def test_a_live_name_is_let_through_with_its_tenant_and_row(
-    checker: Checker, host: str, sni: str, tenant: str, row: str
+    checker: Checker[bytes], host: str, sni: str, tenant: str, row: str
 ) -> None:
     assert passed(checker.check(secure(host, sni))) == {"x-tenant-id": tenant, "x-nameplate-host": row}
 
@@ -161,7 +179,7 @@ def test_a_live_name_is_let_through_with_its_tenant_and_row(
         "ſhop.mybrand.co",
     ],
 )
-def test_a_name_that_is_invalid_unknown_or_not_live_gets_the_page(checker: Checker, host: str) -> None:
+def test_a_name_that_is_invalid_unknown_or_not_live_gets_the_page(checker: Checker[bytes], host: str) -> None:
     status, headers, body = refused(checker.check(secure(host)))
     assert status == 404
     assert headers == {"content-type": "text/html; charset=utf-8", "cache-control": "no-store"}
@@ -188,21 +206,21 @@ def test_a_name_that_is_invalid_unknown_or_not_live_gets_the_page(checker: Check
     ],
 )
 def test_a_host_that_the_served_certificate_does_not_cover_is_misdirected(
-    checker: Checker, host: str, sni: str
+    checker: Checker[bytes], host: str, sni: str
 ) -> None:
     assert refused(checker.check(secure(host, sni)))[0] == 421
 
 
-def test_the_page_comes_before_the_misdirection(checker: Checker) -> None:
+def test_the_page_comes_before_the_misdirection(checker: Checker[bytes]) -> None:
     assert refused(checker.check(secure("nobody.example", "shop.mybrand.co")))[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/.well-known/acme-challenge/" + KNOWN_TOKEN, "/"])
-def test_the_tls_listener_answers_no_challenge(checker: Checker, path: str) -> None:
+def test_the_tls_listener_answers_no_challenge(checker: Checker[bytes], path: str) -> None:
     assert passed(checker.check(secure("shop.mybrand.co", path=path)))["x-tenant-id"] == TENANT_A
 
 
-def test_an_unknown_host_must_be_loaded_first(checker: Checker) -> None:
+def test_an_unknown_host_must_be_loaded_first(checker: Checker[bytes]) -> None:
     pending = Pending(Kind.HOSTNAME, "a-unknown.test")
     assert checker.check(secure("a-unknown.test")) == pending
     assert checker.check(plain("a-unknown.test")) == pending
@@ -210,7 +228,7 @@ def test_an_unknown_host_must_be_loaded_first(checker: Checker) -> None:
     assert refused(checker.check(plain("a-unknown.test"), {pending}))[0] == 404
 
 
-def test_an_unknown_sni_must_be_loaded_before_the_host_is_called_misdirected(checker: Checker) -> None:
+def test_an_unknown_sni_must_be_loaded_before_the_host_is_called_misdirected(checker: Checker[bytes]) -> None:
     pending = Pending(Kind.HOSTNAME, "a-unknown.test")
     assert checker.check(secure("shop.mybrand.co", "a-unknown.test")) == pending
     assert refused(checker.check(secure("shop.mybrand.co", "a-unknown.test"), {pending}))[0] == 421
@@ -218,13 +236,13 @@ def test_an_unknown_sni_must_be_loaded_before_the_host_is_called_misdirected(che
 
 @pytest.mark.parametrize("host", ["shop.mybrand.co", "nobody.example", "192.0.2.1", ""])
 @pytest.mark.parametrize("suffix", ["", "?x=1"])
-def test_a_known_challenge_is_answered_for_any_host(checker: Checker, host: str, suffix: str) -> None:
+def test_a_known_challenge_is_answered_for_any_host(checker: Checker[bytes], host: str, suffix: str) -> None:
     status, headers, body = refused(checker.check(plain(host, f"/.well-known/acme-challenge/{KNOWN_TOKEN}{suffix}")))
     assert (status, body) == (200, KEY_AUTHORIZATION)
     assert headers["content-type"].startswith("text/plain")
 
 
-def test_an_unknown_challenge_is_loaded_once_and_then_not_found(checker: Checker) -> None:
+def test_an_unknown_challenge_is_loaded_once_and_then_not_found(checker: Checker[bytes]) -> None:
     request = plain("shop.mybrand.co", "/.well-known/acme-challenge/" + "x" * 128)
     pending = Pending(Kind.TOKEN, "x" * 128)
     assert checker.check(request) == pending
@@ -232,7 +250,7 @@ def test_an_unknown_challenge_is_loaded_once_and_then_not_found(checker: Checker
 
 
 @pytest.mark.parametrize("token", ["", "x" * 129, "a.b", "a/b", "a%41", "..", "ä", "a b", KNOWN_TOKEN + "/"])
-def test_what_is_no_token_is_not_found_without_a_load(checker: Checker, token: str) -> None:
+def test_what_is_no_token_is_not_found_without_a_load(checker: Checker[bytes], token: str) -> None:
     assert refused(checker.check(plain("shop.mybrand.co", f"/.well-known/acme-challenge/{token}")))[0] == 404
 
 
@@ -249,7 +267,7 @@ def test_what_is_no_token_is_not_found_without_a_load(checker: Checker, token: s
     ],
 )
 def test_a_live_name_on_the_plain_listener_is_redirected(
-    checker: Checker, host: str, path: str | bytes, location: str
+    checker: Checker[bytes], host: str, path: str | bytes, location: str
 ) -> None:
     status, headers, _ = refused(checker.check(plain(host, path)))
     assert status == 308
@@ -258,47 +276,96 @@ def test_a_live_name_on_the_plain_listener_is_redirected(
 
 
 @pytest.mark.parametrize("host", ["nobody.example", "soon.mybrand.co", "192.0.2.1", "*", ""])
-def test_any_other_name_on_the_plain_listener_gets_the_page(checker: Checker, host: str) -> None:
+def test_any_other_name_on_the_plain_listener_gets_the_page(checker: Checker[bytes], host: str) -> None:
     assert refused(checker.check(plain(host)))[0] == 404
 
 
 @pytest.mark.parametrize("path", ["*", "", "shop.mybrand.co:443"])
-def test_a_request_without_a_path_is_not_redirected(checker: Checker, path: str) -> None:
+def test_a_request_without_a_path_is_not_redirected(checker: Checker[bytes], path: str) -> None:
     assert refused(checker.check(plain("shop.mybrand.co", path)))[0] == 404
 
 
-def test_an_unknown_kind_of_listener_is_a_plain_one(checker: Checker) -> None:
+def test_an_unknown_kind_of_listener_is_a_plain_one(checker: Checker[bytes]) -> None:
     request = CheckRequest.FromString(plain("shop.mybrand.co", listener="https"))
     request.attributes.tls_session.sni = "shop.mybrand.co"
     assert refused(checker.check(request.SerializeToString()))[0] == 308
 
 
-def test_a_name_that_changed_hands_is_let_through_with_its_new_tenant() -> None:
-    names = Names(entry("shop.mybrand.co"))
-    checker = Checker(names, Tokens())
-    assert passed(checker.check(secure("shop.mybrand.co")))["x-tenant-id"] == TENANT_A
-    names.entries["shop.mybrand.co"] = entry("shop.mybrand.co", TENANT_B)
-    assert passed(checker.check(secure("shop.mybrand.co")))["x-tenant-id"] == TENANT_B
+@pytest.mark.parametrize("host", ["shop.mybrand.co", "a.wild.example", "acme.platform.io"])
+def test_a_name_that_changed_hands_is_let_through_with_its_new_tenant(
+    names: Names, checker: Checker[bytes], host: str
+) -> None:
+    row = passed(checker.check(secure(host)))["x-nameplate-host"]
+    assert checker.check(secure(host)) == checker.check(secure(host))
+    names.entries[row] = entry(row, TENANT_B, platform=row.endswith("platform.io"))
+    assert passed(checker.check(secure(host)))["x-tenant-id"] == TENANT_B
+    assert passed(checker.check(secure(host)))["x-tenant-id"] == TENANT_B
+    names.entries[row] = entry(row, live=False)
+    assert refused(checker.check(secure(host)))[0] == 404
+    del names.entries[row]
+    assert refused(checker.check(secure(host)))[0] == 404
 
 
-def test_no_more_replies_are_kept_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert REPLIES_KEPT >= 1000
-    monkeypatch.setattr("sidecar.authz.check.REPLIES_KEPT", 2)
+@pytest.mark.parametrize("spelling", ["a.wild.example", "A.wild.example"])
+def test_a_name_that_got_a_row_of_its_own_is_let_through_with_that(
+    names: Names, checker: Checker[bytes], spelling: str
+) -> None:
+    for _ in range(2):
+        assert passed(checker.check(secure(spelling)))["x-nameplate-host"] == "*.wild.example"
+    names.entries["a.wild.example"] = entry("a.wild.example", TENANT_B)
+    assert passed(checker.check(secure(spelling)))["x-nameplate-host"] == "a.wild.example"
+
+
+@pytest.mark.parametrize(
+    ("host", "sni"),
+    [
+        ("OWN.wild.example", "OWN.wild.example"),
+        ("Own.Wild.Example", "own.wild.example"),
+        ("own.wild.example.", "own.wild.example"),
+        ("own.wild.example:443", "own.wild.example"),
+    ],
+)
+def test_another_spelling_is_answered_from_the_row_of_the_normal_form(
+    checker: Checker[bytes], host: str, sni: str
+) -> None:
+    """Looked up as it is spelled, the name would be found below the wildcard."""
+    for _ in range(2):
+        assert passed(checker.check(secure(host, sni)))["x-nameplate-host"] == "own.wild.example"
+
+
+def test_an_answer_is_finished_once_for_a_name_and_once_for_a_constant_refusal() -> None:
+    finished: list[bytes] = []
+
+    def finish(reply: bytes) -> int:
+        finished.append(reply)
+        return len(finished)
+
+    checker = Checker(Names(*ENTRIES), Tokens(), finish)
+    constant = len(finished)
+    assert {checker.check(secure("shop.mybrand.co")) for _ in range(3)} == {constant + 1}
+    assert len({checker.check(secure("nobody.example")) for _ in range(3)}) == 1
+    assert len(finished) == constant + 1
+
+
+def test_no_more_answers_are_kept_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert KEPT >= 1000
+    monkeypatch.setattr("sidecar.authz.answers.KEPT", 2)
     hosts = [f"h{number}.example" for number in range(4)]
-    checker = Checker(Names(*(entry(host, f"t-{host}") for host in hosts)), Tokens())
+    tenants = {host: f"7b0f2a52-6a9c-4f0c-9a51-00000000000{number}" for number, host in enumerate(hosts)}
+    checker = Checker(Names(*(entry(host, tenants[host]) for host in hosts)), Tokens(), bytes)
     for host in hosts + hosts:
-        assert passed(checker.check(secure(host)))["x-tenant-id"] == f"t-{host}"
-    assert len(checker._replies) == 2
+        assert passed(checker.check(secure(host)))["x-tenant-id"] == tenants[host]
+    assert list(checker._answers.kept) == hosts[2:]
 
 
-def test_no_reply_appends_to_a_header_of_the_client(checker: Checker) -> None:
+def test_no_reply_appends_to_a_header_of_the_client(checker: Checker[bytes]) -> None:
     """Field 2 of HeaderValueOption is `append`, which our view does not even have."""
     assert {field.name for field in CheckResponse.HeaderValueOption.DESCRIPTOR.fields} == {"header", "append_action"}
     for option in answer(checker.check(secure("shop.mybrand.co"))).ok_response.headers:
         assert option.append_action == CheckResponse.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
-def test_each_outcome_is_counted(checker: Checker) -> None:
+def test_each_outcome_is_counted(checker: Checker[bytes]) -> None:
     checker.check(b"\xff")
     checker.check(secure("shop.mybrand.co"))
     checker.check(secure("nobody.example"))
@@ -306,12 +373,91 @@ def test_each_outcome_is_counted(checker: Checker) -> None:
     checker.check(plain("shop.mybrand.co"))
     checker.check(plain("", "/.well-known/acme-challenge/" + KNOWN_TOKEN))
     checker.check(plain("", "/.well-known/acme-challenge/"))
+    checker.check(connection("shop.mybrand.co"))
+    checker.check(connection("nobody.example"))
     checker.unavailable()
     assert checker.check(secure("a-unknown.test")) == Pending(Kind.HOSTNAME, "a-unknown.test")
     assert set(checker.stats().values()) == {1}
 
 
-def test_what_cannot_be_loaded_is_said_to_be_unavailable(checker: Checker) -> None:
+def test_what_cannot_be_loaded_is_said_to_be_unavailable(checker: Checker[bytes]) -> None:
     status, headers, _ = refused(checker.unavailable())
     assert status == 503
     assert int(headers["retry-after"]) > 0
+
+
+def metadata(reply: bytes | Pending) -> dict[str, str]:
+    """Of an OK reply to the network filter."""
+    response = answer(reply)
+    assert response.status.code == 0
+    assert response.WhichOneof("http_response") is None
+    return {key: value.string_value for key, value in response.dynamic_metadata.fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("sni", "tenant", "domain", "host"),
+    [
+        ("shop.mybrand.co", TENANT_A, DOMAIN, "shop.mybrand.co"),
+        ("Shop.MyBrand.CO", TENANT_A, DOMAIN, "shop.mybrand.co"),
+        ("a.wild.example", TENANT_A, DOMAIN, "*.wild.example"),
+        ("own.wild.example", TENANT_B, DOMAIN, "own.wild.example"),
+        ("zeta.platform.io", TENANT_B, TENANT_B, "zeta.platform.io"),
+    ],
+)
+def test_a_connection_to_a_live_name_is_told_its_tenant_registration_and_row(
+    checker: Checker[bytes], sni: str, tenant: str, domain: str, host: str
+) -> None:
+    assert metadata(checker.check(connection(sni))) == {"tenant": tenant, "domain": domain, "host": host}
+
+
+@pytest.mark.parametrize(
+    "sni",
+    [
+        None,
+        "",
+        "default",
+        "192.0.2.1",
+        "shop.mybrand.co.",
+        "shop.mybrand.co:443",
+        "*.wild.example",
+        "x.y.wild.example",
+        "soon.mybrand.co",
+        "nobody.example",
+        "nobody.platform.io",
+        "platform.io",
+        "ſhop.mybrand.co",
+        "shop.mybrand.co\x00",
+    ],
+)
+def test_a_connection_to_any_other_name_is_refused(checker: Checker[bytes], sni: str | None) -> None:
+    assert answer(checker.check(connection(sni))).status.code == PERMISSION_DENIED
+
+
+def test_a_connection_is_decided_by_no_directory_that_may_lack_changes(names: Names, checker: Checker[bytes]) -> None:
+    names.stale = True
+    assert answer(checker.check(connection("shop.mybrand.co"))).status.code == PERMISSION_DENIED
+    assert passed(checker.check(secure("shop.mybrand.co")))
+    names.stale = False
+    assert metadata(checker.check(connection("shop.mybrand.co")))
+
+
+def test_a_connection_to_an_unknown_name_waits_for_its_load(checker: Checker[bytes]) -> None:
+    pending = Pending(Kind.HOSTNAME, "a-unknown.test")
+    assert checker.check(connection("a-unknown.test")) == pending
+    assert answer(checker.check(connection("a-unknown.test"), {pending})).status.code == PERMISSION_DENIED
+
+
+def test_no_request_is_taken_for_a_connection(checker: Checker[bytes]) -> None:
+    """Whatever of a request is missing: an OK without headers would let it pass without a tenant."""
+    request = CheckRequest.FromString(connection("shop.mybrand.co"))
+    request.attributes.request.http.SetInParent()
+    assert refused(checker.check(request.SerializeToString()))[0] == 404
+    request.attributes.request.ClearField("http")
+    assert request.attributes.HasField("request")
+    assert refused(checker.check(request.SerializeToString()))[0] == 403
+    request.attributes.context_extensions[LISTENER] = "http"
+    assert refused(checker.check(request.SerializeToString()))[0] == 404
+
+
+def test_no_connection_is_taken_for_a_request(checker: Checker[bytes]) -> None:
+    assert not answer(checker.check(connection("shop.mybrand.co"))).HasField("ok_response")

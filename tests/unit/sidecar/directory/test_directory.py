@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from cachetools import LRUCache
-
 from sidecar.directory.directory import NEGATIVE_SECONDS, Directory
 from sidecar.directory.entry import Entry, PlatformDomain, Unknown
+from sidecar.directory.rows import Everything, Recent
+
+TENANT, OTHER = (f"7b0f2a52-6a9c-4f0c-9a51-00000000000{n}" for n in range(2))
+DOMAIN = "d0000000-0000-0000-0000-000000000001"
 
 
 class Clock:
@@ -14,13 +16,13 @@ class Clock:
         return self.now
 
 
-def entry(hostname: str, tenant: str = "tenant", *, platform: bool = False) -> Entry:
-    return Entry(hostname, tenant, "" if platform else "domain", True, None, None, None, platform)
+def entry(hostname: str, tenant: str = TENANT, *, platform: bool = False) -> Entry:
+    return Entry(hostname, tenant, "" if platform else DOMAIN, True, None, None, None, platform)
 
 
 def complete(*entries: Entry, capacity: int = 10) -> Directory:
     directory = Directory(PlatformDomain("platform.test"), capacity)
-    directory.replace({entry.hostname: entry for entry in entries})
+    directory.replace(Everything({entry.hostname: entry for entry in entries}))
     return directory
 
 
@@ -47,7 +49,7 @@ def test_a_complete_directory_knows_what_is_absent() -> None:
 
 
 def test_the_exact_name_wins_over_the_wildcard_in_both_modes() -> None:
-    rows = (entry("*.example.com", "wild"), entry("shop.example.com", "exact"))
+    rows = (entry("*.example.com"), entry("shop.example.com", OTHER))
     for directory in (complete(*rows), incomplete(*rows)):
         assert directory.lookup("shop.example.com") == rows[1]
         directory.apply({"other.example.com": None})
@@ -61,7 +63,7 @@ def test_a_wildcard_does_not_reach_two_labels_nor_its_own_parent() -> None:
 
 
 def test_no_wildcard_answers_for_the_platforms_names() -> None:
-    rows = (entry("*.platform.test", "intruder"), entry("*.test", "intruder"))
+    rows = (entry("*.platform.test"), entry("*.test"))
     for directory in (complete(*rows), incomplete(*rows)):
         directory.apply({"acme.platform.test": None})
         assert directory.lookup("acme.platform.test") is Unknown.ABSENT
@@ -137,8 +139,7 @@ def test_swapping_the_rows_overtakes_every_load_and_forgets_absences() -> None:
     directory = incomplete()
     directory.remember({"a.b.test": None, "*.b.test": None})
     with directory.loading(("x.test",)) as load:
-        cache: LRUCache[str, Entry] = LRUCache(10)
-        directory.replace(cache)
+        directory.replace(Recent(10))
         assert load.overtaken
     assert not directory.complete
     assert directory.lookup("a.b.test") is Unknown.MISS
@@ -163,8 +164,7 @@ def test_rows_that_are_gone_through_slowly_are_those_of_one_directory() -> None:
     rows = directory.rows()
     assert next(rows) == entry("a.test")
     directory.apply({"b.test": None})
-    cache: LRUCache[str, Entry] = LRUCache(10)
-    directory.replace(cache)
+    directory.replace(Recent(10))
     assert list(rows) == [entry("c.test")]
 
 

@@ -59,6 +59,12 @@ def test_the_message_is_percent_encoded(message: str, sent: str) -> None:
     assert unquote(sent) == message
 
 
+def test_a_message_is_cut_to_what_every_client_takes() -> None:
+    (only,) = frames(error(Status.INTERNAL, "\U0001f600" * 100_000))
+    assert len(only.data) < 8 * 1024
+    assert unquote(fields(only)["grpc-message"]) == "\U0001f600" * 512
+
+
 def test_without_a_message_there_is_no_field_for_it() -> None:
     assert "grpc-message" not in Decoder().decode(trailers(Status.OK, ""))
     assert dict(Decoder().decode(trailers(Status.OK, ""))) == {"grpc-status": "0"}

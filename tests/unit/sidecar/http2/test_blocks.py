@@ -52,7 +52,7 @@ def test_a_block_that_refers_to_the_table_means_another_thing_when_the_table_cha
     blocks.request(request + b"\x40\x01c\x01d")
     for _ in range(3):
         assert blocks.request(newest)[0][-1] == (b"c", b"d")
-    blocks.decode(b"\x40\x01e\x01f")  # trailers change it too
+    blocks.trailers(b"\x40\x01e\x01f")  # trailers change it too
     assert blocks.request(newest)[0][-1] == (b"e", b"f")
     blocks.request(b"\x20" + request)
     with pytest.raises(ConnectionFault):
@@ -98,11 +98,43 @@ def test_a_size_that_goes_down_and_up_in_one_block_evicts() -> None:
         blocks.request(request + b"\xbf")
 
 
+def test_an_insertion_that_evicts_as_many_entries_as_it_adds_is_a_change() -> None:
+    blocks, _ = decoder()
+    request = wire.literal(wire.REQUEST)
+    blocks.request(b"\x3f\x09" + request + b"\x40\x01a\x01b")  # 40 bytes, one entry
+    assert blocks.request(request + b"\xbe")[0][-1] == (b"a", b"b")
+    blocks.request(request + b"\x40\x01c\x01d")
+    assert blocks.request(request + b"\xbe")[0][-1] == (b"c", b"d")
+
+
+def test_a_change_of_an_empty_tables_size_is_a_change() -> None:
+    blocks, _ = decoder()
+    request = wire.literal(wire.REQUEST)
+    none, some = b"\x20" + request, b"\x3f\xe1\x1f" + request
+    for block in (none, none, some, some, none):
+        blocks.request(block)
+    assert blocks._decoder.header_table.maxsize == 0
+    blocks.request(request + b"\x40\x01a\x01b")
+    with pytest.raises(ConnectionFault):
+        blocks.request(request + b"\xbe")
+
+
 def test_a_malformed_request_keeps_the_decoder_in_step() -> None:
     blocks, _ = decoder()
     with pytest.raises(StreamFault):
         blocks.request(b"\x40\x01a\x01b")
     assert blocks.request(wire.literal(wire.REQUEST) + b"\xbe")[0][-1] == (b"a", b"b")
+
+
+def test_a_block_that_nobody_wants_counts_all_the_same() -> None:
+    blocks, reader = decoder()
+    request = wire.literal(wire.REQUEST)
+    blocks.request(request + b"\x40\x01a\x01b")
+    blocks.skip(request + b"\x40\x01c\x01d")
+    assert blocks.request(request + b"\xbe")[0][-1] == (b"c", b"d")
+    blocks.skip(request + b"\xbe")
+    assert blocks.request(request + b"\xbf")[0][-1] == (b"a", b"b")
+    assert reader.calls == 3
 
 
 def test_a_long_block_is_not_kept() -> None:

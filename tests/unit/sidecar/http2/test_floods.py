@@ -53,6 +53,33 @@ def test_requests_allow_for_their_control_frames() -> None:
     assert client.goaway is None
 
 
+def waiting(limits: Limits, count: int) -> Client:
+    """A client whose `count` streams all wait for their windows, with no control frames to spare for it."""
+    client = Client(limits)
+    client.send(wire.settings((4, 0)), *(wire.headers(2 * n + 1, end=True) for n in range(count)))
+    for n in range(count):
+        client.connection.reply(2 * n + 1, ANSWER)
+    client.take()
+    return client
+
+
+NONE_EARNED = Limits(control_frames=60, control_frames_per_second=0, control_frames_per_stream=0)
+
+
+def test_answers_drawn_out_byte_by_byte_by_settings_end_the_connection() -> None:
+    client = waiting(NONE_EARNED, 20)
+    client.send(wire.settings((4, 1)), wire.settings((4, 2)))
+    assert [len(client.body(2 * n + 1)) for n in range(20)] == [2] * 20
+    client.send(wire.settings((4, 3)))
+    assert client.goaway == CALM
+
+
+def test_settings_that_widen_no_window_wake_no_stream() -> None:
+    client = waiting(NONE_EARNED, 20)
+    client.send(*[wire.settings(), wire.settings((4, 0))] * 20)
+    assert client.goaway is None
+
+
 def test_rst_stream_on_closed_streams_is_a_flood_too() -> None:
     client = Client(FEW)
     client.send(wire.headers(1, end=True))
@@ -119,12 +146,22 @@ def test_streams_above_the_limit_without_end_end_the_connection() -> None:
     assert set(client.resets) == {(stream_id, ErrorCode.REFUSED_STREAM) for stream_id in range(3, 43, 2)}
 
 
-def test_frames_on_a_stream_that_we_reset_are_a_flood_after_a_while() -> None:
+@pytest.mark.parametrize("frame", [wire.data(1, b"x"), wire.headers(1, [(b"a", b"b")])])
+def test_frames_on_a_stream_that_we_reset_are_a_flood_after_a_while(frame: bytes) -> None:
     client = Client(FEW)
     client.send(wire.headers(1))
     client.connection.reset(1, ErrorCode.CANCEL)
-    client.send(*[wire.data(1, b"x")] * 100)
+    client.send(*[frame] * 100)
     assert client.goaway == CALM
+
+
+def test_a_large_message_on_its_way_to_a_stream_that_we_reset_is_no_flood() -> None:
+    client = Client(FEW)
+    client.send(wire.headers(1))
+    client.connection.reset(1, ErrorCode.CANCEL)
+    client.send(*[wire.data(1, bytes(16_384))] * 256)
+    assert client.goaway is None
+    assert client.connection._held == 0
 
 
 def test_answers_that_nobody_takes_end_the_connection() -> None:
@@ -139,7 +176,7 @@ def test_answers_that_nobody_takes_end_the_connection() -> None:
 
 def test_continuation_without_end_is_cut_by_count() -> None:
     client = Client()
-    client.send(wire.headers(1, more=True), *[wire.frame(wire.CONTINUATION, 0, 1)] * 8)
+    client.send(wire.headers(1, more=True), *[wire.frame(wire.CONTINUATION, 0, 1)] * 64)
     assert client.goaway is None
     client.send(wire.frame(wire.CONTINUATION, 0, 1))
     assert client.goaway == CALM

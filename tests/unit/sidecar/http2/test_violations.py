@@ -59,6 +59,11 @@ CONNECTION = {
     "HEADERS too short for its priority": (wire.frame(1, 0x24, 1, b"abcd"), E.FRAME_SIZE_ERROR),
     "DATA inside a header block": (wire.headers(1, more=True) + wire.data(1), E.PROTOCOL_ERROR),
     "HEADERS inside a header block": (wire.headers(1, more=True) + wire.headers(3), E.PROTOCOL_ERROR),
+    "the end of DATA of another stream inside a header block": (
+        OPEN + wire.headers(3, more=True) + wire.data(1, end=True),
+        E.PROTOCOL_ERROR,
+    ),
+    "a known request inside a header block": (OPEN + wire.headers(3, more=True) + wire.headers(3), E.PROTOCOL_ERROR),
     "PING inside a header block": (wire.headers(1, more=True) + wire.ping(), E.PROTOCOL_ERROR),
     "an unknown frame inside a header block": (wire.headers(1, more=True) + wire.frame(99, 0, 1), E.PROTOCOL_ERROR),
     # 6.3: a stream error, and there is no stream to send it on
@@ -157,6 +162,10 @@ def test_a_violation_on_a_stream_resets_it_with_its_code_and_the_layer_above_hea
 
 REFUSED = {
     "HEADERS that depend on themselves": wire.frame(1, 0x25, 1, b"\x00\x00\x00\x01\x10" + wire.literal(wire.REQUEST)),
+    "HEADERS without END_STREAM that depend on themselves": wire.frame(
+        1, 0x24, 1, b"\x00\x00\x00\x01\x10" + wire.literal(wire.REQUEST)
+    ),
+    "a malformed request without END_STREAM": wire.headers(1, [(b"A", b"b")]),
     "a content-length and no DATA": wire.headers(1, [*wire.REQUEST, (b"content-length", b"2")], end=True),
 }
 
@@ -167,6 +176,17 @@ def test_a_request_that_is_wrong_from_the_start_is_reset_and_never_reported(what
     assert client.send(REFUSED[what]) == []
     assert client.resets == [(1, E.PROTOCOL_ERROR)]
     assert client.send(wire.headers(3))[0][:2] == (REQUEST, 3)
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_was_on_its_way_to_a_stream_that_was_refused_is_tolerated(what: str) -> None:
+    client = Client()
+    client.send(REFUSED[what])
+    if REFUSED[what][4] & wire.END_STREAM == 0:
+        assert client.send(wire.data(1, b"x"), wire.headers(1, [(b"a", b"b")], end=True)) == []
+    assert client.goaway is None
+    client.send(wire.data(1, b"x"))
+    assert client.goaway == E.STREAM_CLOSED, "all of it has come"
 
 
 def test_a_stream_above_the_limit_is_refused_and_the_decoder_stays_in_step() -> None:
@@ -235,7 +255,7 @@ def test_the_reserved_bit_of_a_stream_id_is_ignored() -> None:
 def test_after_the_highest_id_no_stream_can_be_opened() -> None:
     client = Client()
     last = 2**31 - 1
-    client.send(wire.headers(last), wire.data(last, end=True))
+    client.send(wire.headers(last - 2), wire.headers(last), wire.data(last, end=True))
     client.connection.reply(last, ANSWER)
     client.send(wire.headers(1 + 2**31))
     assert client.goaway in (E.PROTOCOL_ERROR, E.STREAM_CLOSED)

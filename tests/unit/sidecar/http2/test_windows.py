@@ -217,21 +217,23 @@ def test_a_message_of_the_greatest_size_needs_no_credit() -> None:
     assert client.resets == []
 
 
-def test_more_data_than_the_streams_window_resets_it() -> None:
+@pytest.mark.parametrize("end", [False, True])
+def test_more_data_than_the_streams_window_resets_it(end: bool) -> None:
     client = Client(SMALL)
     client.send(wire.headers(1), *(wire.data(1, bytes(16_384)) for _ in range(3)), wire.data(1, bytes(16_383)))
     assert client.resets == []
-    client.send(wire.data(1, b"x"))
+    client.send(wire.data(1, b"x", end=end))
     assert client.resets == [(1, ErrorCode.FLOW_CONTROL_ERROR)]
 
 
-def test_more_data_than_the_connections_window_ends_the_connection() -> None:
+@pytest.mark.parametrize("end", [False, True])
+def test_more_data_than_the_connections_window_ends_the_connection(end: bool) -> None:
     client = Client(SMALL)
     for stream_id in (1, 3):
         client.send(wire.headers(stream_id), *(wire.data(stream_id, bytes(16_384)) for _ in range(3)))
         client.send(wire.data(stream_id, bytes(16_383)))
     assert client.goaway is None
-    client.send(wire.headers(5), wire.data(5, b"x"))
+    client.send(wire.headers(5), wire.data(5, b"x", end=end))
     assert client.goaway == ErrorCode.FLOW_CONTROL_ERROR
 
 
@@ -267,6 +269,18 @@ def test_a_stream_without_end_goes_on_as_long_as_its_data_is_consumed() -> None:
     assert client.goaway is None
     assert 900_000 <= updates(client, 1) <= 10**6
     assert 900_000 <= updates(client, 0) - 65_535 <= 10**6
+
+
+def test_credit_comes_in_small_parts_when_most_of_the_window_is_held() -> None:
+    client = Client(SMALL)
+    for stream_id, last in ((1, 16_383), (3, 10_848)):  # 125,535 of 131,070 bytes, incomplete
+        client.send(wire.headers(stream_id), *(wire.data(stream_id, bytes(16_384)) for _ in range(3)))
+        client.send(wire.data(stream_id, bytes(last)))
+    for stream_id in range(5, 65, 2):
+        client.send(wire.headers(stream_id), wire.data(stream_id, bytes(1_000), end=True))
+        client.connection.reply(stream_id, ANSWER)
+        client.take()
+    assert client.goaway is None
 
 
 def test_no_more_credit_is_given_than_was_used() -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
+from sidecar.authz.authorization import Authorization
 from sidecar.authz.check import LISTENER, Checker
-from sidecar.authz.service import Authorization
 from sidecar.directory.entry import Entry, Unknown
 from sidecar.directory.errors import Refused, Unavailable
 from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
 
-SHOP = Entry("shop.test", "tenant", "domain", True, "ab", 1, 2e9, False)
+TENANT, DOMAIN = "7b0f2a52-6a9c-4f0c-9a51-000000000001", "d0000000-0000-0000-0000-000000000001"
+SHOP = Entry("shop.test", TENANT, DOMAIN, True, "ab" * 32, 1, 2e9, False)
 
 
 class Memory:
@@ -38,6 +39,8 @@ class Memory:
 
 
 class Names(Memory):
+    stale = False
+
     def lookup(self, host: str) -> Entry | Unknown:
         found = self.known.get(host)
         return found if isinstance(found, Entry) else Unknown.MISS
@@ -65,13 +68,36 @@ def challenge(token: str) -> bytes:
 
 async def ask(names: Names, tokens: Tokens, request: bytes) -> int:
     """The status; 0 for OK."""
-    reply = CheckResponse.FromString(await Authorization(Checker(names, tokens), names, tokens).check(request, None))
-    return reply.denied_response.status.code if reply.HasField("denied_response") else 0
+    reply = Authorization(Checker(names, tokens, bytes), names, tokens).check(request)
+    response = CheckResponse.FromString(reply if isinstance(reply, bytes) else await reply)
+    return response.denied_response.status.code if response.HasField("denied_response") else response.status.code
 
 
 @pytest.fixture
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sidecar.authz.service.LOAD_DEADLINE", 0.01)
+    monkeypatch.setattr("sidecar.authz.authorization.LOAD_DEADLINE", 0.01)
+
+
+def connection(sni: str) -> bytes:
+    request = CheckRequest()
+    request.attributes.tls_session.sni = sni
+    return request.SerializeToString()
+
+
+async def test_a_miss_is_awaited_and_a_hit_is_answered_at_once():
+    names, tokens = Names(), Tokens()
+    authorization = Authorization(Checker(names, tokens, bytes), names, tokens)
+    miss = authorization.check(secure("shop.test"))
+    assert not isinstance(miss, bytes)
+    loaded = await miss
+    assert authorization.check(secure("shop.test")) == loaded
+
+
+async def test_a_connection_waits_for_its_name_too():
+    names = Names()
+    assert await ask(names, Tokens(), connection("shop.test")) == 0
+    assert await ask(names, Tokens(), connection("nobody.test")) == 403
+    assert await ask(Names(error=Unavailable()), Tokens(), connection("shop.test")) == 503
 
 
 async def test_a_name_is_loaded_once_and_then_known():

@@ -1,17 +1,16 @@
-"""`envoy.service.auth.v3.Authorization/Check` on grpc.aio, bytes in and bytes out: only transport and loading.
+"""A question answered from memory, or after what it lacks was loaded: the handler of `Authorization/Check`.
 
-A hit is answered in the call's own step. A miss waits for its load, at most LOAD_DEADLINE, and is then checked again;
+A hit is answered in the caller's own step. A miss waits for its load, at most LOAD_DEADLINE, and is then asked again;
 what could not be loaded in time is answered 503 by us, so a client's page says so rather than Envoy's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Coroutine, Set
+from typing import Generic, Protocol, TypeVar
 
-import grpc
-
-from sidecar.authz.check import Checker, Kind, Pending
+from sidecar.authz.policy import Kind, Pending
 from sidecar.directory.entry import Entry
 from sidecar.directory.errors import Refused, Unavailable
 
@@ -22,6 +21,17 @@ LOAD_DEADLINE = 0.35
 # The host and the SNI; a third time only if a name was dropped from memory in between.
 MAX_LOADS = 3
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Checks(Protocol[T_co]):
+    """Checker, or another protocol's (sidecar.extproc)."""
+
+    def check(self, request: bytes, absent: Set[Pending] = ...) -> T_co | Pending: ...
+
+    def unavailable(self) -> T_co: ...
+
 
 class NameSource(Protocol):
     async def load(self, host: str) -> Entry | None: ...
@@ -31,31 +41,28 @@ class TokenSource(Protocol):
     async def load(self, token: str) -> str | None: ...
 
 
-class Authorization:
-    def __init__(self, checker: Checker, names: NameSource, tokens: TokenSource) -> None:
+class Authorization(Generic[T]):
+    def __init__(self, checker: Checks[T], names: NameSource, tokens: TokenSource) -> None:
         self._checker = checker
+        self._check = checker.check
         self._names = names
         self._tokens = tokens
 
-    def handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
-        """For `server.add_generic_rpc_handlers`. Without (de)serializers the messages stay bytes."""
-        return grpc.method_handlers_generic_handler(SERVICE, {"Check": grpc.unary_unary_rpc_method_handler(self.check)})
+    def check(self, request: bytes) -> T | Coroutine[None, None, T]:
+        answer = self._check(request)
+        return self._load_and_check(request, answer) if isinstance(answer, Pending) else answer
 
-    async def check(self, request: bytes, _context: object) -> bytes:
-        reply = self._checker.check(request)
-        return await self._load_and_check(request, reply) if isinstance(reply, Pending) else reply
-
-    async def _load_and_check(self, request: bytes, pending: Pending) -> bytes:
+    async def _load_and_check(self, request: bytes, pending: Pending) -> T:
         absent: set[Pending] = set()
         try:
             async with asyncio.timeout(LOAD_DEADLINE):
                 for _ in range(MAX_LOADS):
                     if not await self._exists(pending):
                         absent.add(pending)
-                    reply = self._checker.check(request, absent)
-                    if not isinstance(reply, Pending):
-                        return reply
-                    pending = reply
+                    answer = self._check(request, absent)
+                    if not isinstance(answer, Pending):
+                        return answer
+                    pending = answer
         except (TimeoutError, Unavailable, Refused):
             pass
         return self._checker.unavailable()

@@ -1,0 +1,1 @@
+"""What the product is compared with, run beside it in the same minutes."""

@@ -1,0 +1,30 @@
+"""The scenarios: a file each, found here by name.
+
+A scenario is a coroutine `run(ground, report, quick)`: it starts what it needs on the ground, measures in alternating
+rounds, and fills the report with figures, goals and plots. `quick` shortens the rounds and leaves out the large sizes,
+and nothing else, so that a quick run shows that the scenario works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from bench import profile
+from bench.ground import Ground
+from bench.result import Report
+from bench.scenarios import check, cold, flood, lanes, propagation, restart, scale
+
+Scenario = Callable[[Ground, Report, bool], Awaitable[None]]
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "check": check.run,
+    "lanes": lanes.run,
+    "scale": scale.run,
+    "propagation": propagation.run,
+    "flood": flood.run,
+    "cold": cold.run,
+    "restart": restart.run,
+}
+
+EXTRA: Mapping[str, Scenario] = {"profile": profile.run}
+"""Run only when they are named: they show where time goes, and have no goals."""

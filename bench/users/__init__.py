@@ -1,0 +1,1 @@
+"""Locust's users: each asks for one thing the product does. See bench/locustfile.py."""

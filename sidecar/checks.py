@@ -1,0 +1,46 @@
+"""What answers Envoy's checks, put together: the handlers over the directory, their health, and the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sidecar.authz.authorization import SERVICE as AUTHORIZATION
+from sidecar.authz.authorization import Authorization
+from sidecar.authz.check import Checker
+from sidecar.directory.service import DirectoryService
+from sidecar.extproc.processor import SERVICE as EXTERNAL_PROCESSOR
+from sidecar.extproc.processor import Processor
+from sidecar.grpcfast import OneAnswer, Reply, Server, Streaming, Unary, reply
+from sidecar.health import SERVICE as HEALTH
+from sidecar.health import Health
+
+
+class Checks:
+    """One directory behind two protocols of Envoy, and so the same answers."""
+
+    def __init__(self, directory: DirectoryService) -> None:
+        names, tokens = directory.directory, directory.challenges
+        self._checker: Checker[Reply] = Checker(names, tokens, reply)
+        self._processor: Processor[Reply] = Processor(names, tokens, reply)
+        self.health = Health(AUTHORIZATION, EXTERNAL_PROCESSOR)
+        self.server = Server(
+            {
+                f"/{AUTHORIZATION}/Check": Unary(Authorization(self._checker, directory.source, tokens).check),
+                f"/{EXTERNAL_PROCESSOR}/Process": OneAnswer(
+                    Authorization(self._processor, directory.source, tokens).check
+                ),
+                f"/{HEALTH}/Check": Unary(self.health.check),
+                f"/{HEALTH}/List": Unary(self.health.list),
+                f"/{HEALTH}/Watch": Streaming(self.health.watch),
+            }
+        )
+
+    def stats(self) -> Mapping[str, int]:
+        """Checks answered so far, by outcome."""
+        checks, processed = self._checker.stats(), self._processor.stats()
+        return {outcome: count + processed.get(outcome, 0) for outcome, count in checks.items()}
+
+    async def drain(self, seconds: float) -> None:
+        """GOAWAY; what is under way is answered."""
+        self.server.drain()
+        await self.server.wait_closed(seconds)
