@@ -19,7 +19,7 @@ from string import Template
 import httpx
 
 from bench.names import PLATFORM
-from bench.process import Cores, on_core
+from bench.process import Cores, cpu_seconds, on_core
 from embedded.database import Database
 from embedded.envoy import Envoy, endpoints
 from embedded.ports import LOOPBACK, free_port, free_ports
@@ -76,6 +76,25 @@ class Server:
     async def checks(self) -> int:
         """Checks that it has answered OK so far, by its own count."""
         return int((await self.metrics())['nameplate_checks_total{outcome="ok"}'])
+
+    async def meter(self) -> Meter:
+        """What it has spent from now on."""
+        checks = await self.checks()
+        return Meter(self, checks, cpu_seconds(self.pid))
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Begun by `Server.meter`. To be asked for its count costs a server milliseconds: they are kept out of its CPU."""
+
+    _server: Server
+    _checks: int
+    _cpu: float
+
+    async def read(self) -> tuple[int, float]:
+        """Checks that were answered OK, and CPU seconds."""
+        cpu = cpu_seconds(self._server.pid) - self._cpu
+        return await self._server.checks() - self._checks, cpu
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from bench.edge import Edge
 from bench.ground import Ground
 from bench.load.tools import h2load
 from bench.names import hostname
-from bench.process import cpu_seconds, kernel_part
+from bench.process import kernel_part
 from bench.result import Block, Plot, Report
 from bench.rows import add_names
 
@@ -103,13 +103,13 @@ async def _sample(edge: Edge, seconds: float) -> tuple[Profile, int, float, floa
         )  # fmt: skip
 
     await load(seconds / 4)
-    checks, cpu, kernel = await server.checks(), cpu_seconds(server.pid), kernel_part(server.pid)
+    meter = await server.meter()
+    kernel = kernel_part(server.pid)
     server.process.signal(signal.SIGUSR1)
     await load(seconds)
     server.process.signal(signal.SIGUSR2)
-    cpu = cpu_seconds(server.pid) - cpu
     in_kernel, in_all = (after - before for after, before in zip(kernel_part(server.pid), kernel, strict=True))
-    checks = await server.checks() - checks
+    checks, cpu = await meter.read()
     async with asyncio.timeout(PATIENCE):
         while not path.exists():  # noqa: ASYNC110 -- another process's file sets no event
             await asyncio.sleep(POLL)

@@ -13,7 +13,6 @@ from bench.ground import Ground
 from bench.load.plan import CHECKS, HTTPS, Plan
 from bench.load.tools import Throughput, generate, h2load, wrk
 from bench.names import hostname
-from bench.process import cpu_seconds
 from bench.result import Bound, Report
 from bench.rows import add_names, add_served
 from bench.scenarios.latency import Latencies
@@ -99,27 +98,27 @@ async def _measure(edge: Edge, size: Size, report: Report, sidecar: Server, peer
 
 async def _on_socket(edge: Edge, size: Size, server: Server, measured: Measured, scratch: Path) -> None:
     """The closed loop of h2load; the server says how many it has answered."""
-    cpu, checks = cpu_seconds(server.pid), await server.checks()
+    meter = await server.meter()
     load = await h2load(
         server.check_socket, hostname(0), clients=CLIENTS, streams=STREAMS, seconds=size.seconds,
         core=edge.cores.load, scratch=scratch,
     )  # fmt: skip
-    answered = await server.checks() - checks
+    answered, cpu = await meter.read()
     _require_all(load, answered)
-    measured.socket_cpu.append((cpu_seconds(server.pid) - cpu) / answered)
+    measured.socket_cpu.append(cpu / answered)
     measured.ceiling.append(load.per_second)
 
 
 async def _through_envoy(
     edge: Edge, size: Size, host: str, port: int, server: Server | None, measured: Measured
 ) -> None:
-    cpu, checks = (cpu_seconds(server.pid), await server.checks()) if server else (0.0, 0)
+    meter = await server.meter() if server else None
     load = await wrk(host, port, connections=CONNECTIONS, seconds=size.seconds, core=edge.cores.load)
     measured.throughput.append(load.per_second)
-    if server:
-        answered = await server.checks() - checks
+    if meter:
+        answered, cpu = await meter.read()
         _require_all(load, answered)
-        measured.envoy_cpu.append((cpu_seconds(server.pid) - cpu) / answered)
+        measured.envoy_cpu.append(cpu / answered)
 
 
 def _require_all(load: Throughput, answered: int) -> None:

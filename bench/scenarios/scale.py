@@ -45,6 +45,8 @@ class At:
     resident: float = 0.0
     from_postgres: float = 0.0
     from_snapshot: float = 0.0
+    cpu_from_postgres: float = 0.0
+    cpu_from_snapshot: float = 0.0
     check: dict[str, list[float]] = field(default_factory=lambda: {"hot": [], "uniform": []})
     lookup: dict[str, list[float]] = field(default_factory=lambda: {"hot": [], "uniform": []})
 
@@ -65,11 +67,11 @@ async def run(ground: Ground, report: Report, quick: bool) -> None:
 async def _measure(edge: Edge, count: int, size: Size) -> At:
     at, name = At(), f"sidecar-{count}"
     first = await edge.start_sidecar(name)
-    at.from_postgres = first.seconds_to_ready
+    at.from_postgres, at.cpu_from_postgres = first.seconds_to_ready, cpu_seconds(first.pid)
     await edge.stop(first)  # it leaves its snapshot
     snapshot = next((edge.home / name).glob("*.snapshot"))
     sidecar = await edge.start_sidecar(name)
-    at.from_snapshot = sidecar.seconds_to_ready
+    at.from_snapshot, at.cpu_from_snapshot = sidecar.seconds_to_ready, cpu_seconds(sidecar.pid)
     for _ in range(size.rounds):
         for kind, names in (("hot", min(HOT, count)), ("uniform", count)):
             at.check[kind].append(await _check(edge, sidecar, names, count, size))
@@ -85,12 +87,12 @@ async def _check(edge: Edge, sidecar: Server, names: int, count: int, size: Size
         kind=CHECKS, socket=str(sidecar.check_socket), names=names, first=(count - names) // 2, depth=DEPTH,
         limit=size.checks, seconds=60,
     )  # fmt: skip
-    cpu, checks = cpu_seconds(sidecar.pid), await sidecar.checks()
+    meter = await sidecar.meter()
     await generate(plan, edge.cores.load)
-    answered = await sidecar.checks() - checks
+    answered, cpu = await meter.read()
     if answered != size.checks:
         raise RuntimeError(f"{answered} of {size.checks} checks were allowed")
-    return (cpu_seconds(sidecar.pid) - cpu) / answered
+    return cpu / answered
 
 
 async def _lookup(edge: Edge, snapshot: Path, count: int, rounds: int) -> dict[str, list[float]]:
@@ -101,6 +103,7 @@ async def _lookup(edge: Edge, snapshot: Path, count: int, rounds: int) -> dict[s
 
 def _report(report: Report, found: dict[int, At]) -> None:
     largest, least = max(found), min(found)
+    checks: dict[tuple[int, str], Rounds] = {}
     lookups: dict[tuple[int, str], Rounds] = {}
     for count, at in found.items():
         report.figure(f"resident.{count}", at.resident * MEGA, "MB", "resident memory of the sidecar after its checks")
@@ -110,8 +113,10 @@ def _report(report: Report, found: dict[int, At]) -> None:
         report.figure(
             f"ready_from_snapshot.{count}", at.from_snapshot, "s", "from exec to /readyz 200, with a snapshot"
         )
+        report.figure(f"ready_cpu_from_postgres.{count}", at.cpu_from_postgres, "s", "CPU of the sidecar until then")
+        report.figure(f"ready_cpu_from_snapshot.{count}", at.cpu_from_snapshot, "s", "CPU of the sidecar until then")
         for kind in ("hot", "uniform"):
-            report.figure(
+            checks[count, kind] = report.figure(
                 f"check_cpu.{kind}.{count}", [value * MICRO for value in at.check[kind]], "µs",
                 "CPU of the sidecar a check, in a closed loop of 64 on the socket",
             )  # fmt: skip
@@ -126,17 +131,20 @@ def _report(report: Report, found: dict[int, At]) -> None:
     report.goal("resident memory at 1M domains", memory, "MB", Bound.AT_MOST, 450)
     report.goal("ready from PostgreSQL at 1M domains", cold, "s", Bound.AT_MOST, 6)
     report.goal("ready from the snapshot at 1M domains", restored, "s", Bound.AT_MOST, 2)
-    for kind in ("hot", "uniform"):
-        ratio = report.figure(
-            f"lookup_cpu.{kind}.ratio", lookups[largest, kind].value / lookups[least, kind].value, "x",
-            f"at {largest} domains, over its cost at {least}",
-        )  # fmt: skip
-        if kind == "hot":
-            value = ratio if million else None
-            report.goal("look-up at 1M domains, of its cost at 1k", value, "x", Bound.AT_MOST, 1.2)
+    ratios = {}
+    for what, costs in (("check", checks), ("lookup", lookups)):
+        for kind in ("hot", "uniform"):
+            ratios[what, kind] = report.figure(
+                f"{what}_cpu.{kind}.ratio", costs[largest, kind].value / costs[least, kind].value, "x",
+                f"at {largest} domains, over its cost at {least}",
+            )  # fmt: skip
+    whole, alone = (ratios["check", "uniform"], ratios["lookup", "hot"]) if million else (None, None)
+    report.goal("check of any name at 1M domains, of its cost at 1k", whole, "x", Bound.AT_MOST, 1.2)
+    report.goal("Directory.lookup of hot names at 1M domains, of its cost at 1k", alone, "x", Bound.AT_MOST, 1.2)
     report.notes.append(
-        "The look-up's goal is judged by hot names: what the structure costs. Names spread evenly over a million are "
-        "answered by the machine's memory rather than its caches, which lookup_cpu.uniform shows."
+        "At a thousand names everything is in the processor's caches. Names spread evenly over a million are answered "
+        "by the machine's memory, in any data structure: lookup_cpu.uniform shows it, check_cpu.uniform what a check "
+        "notices of it."
     )
     _plots(report, found)
 

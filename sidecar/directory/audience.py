@@ -17,9 +17,9 @@ ANY_NAME = "*"
 OnEnded = Callable[[Mapping[str, float]], None]
 """Called on the loop with registrations that are not live any more: Entry.registration → Unix seconds of its end.
 
-After a change of theirs was read, before OnChange. And at each new connection to PostgreSQL, before the first read,
-with all that ended in the last ENDED_KEPT seconds, even if that is none: from then on nothing is missing, unless there
-are ENDED_LIMIT of them, of which these are the newest. A registration that was resumed is not taken back.
+After a change of theirs was read, before OnChange. And with all that ended in the last ENDED_KEPT seconds, even if that
+is none, before the first read counts and whenever all is read anew: from then on nothing is missing, unless there are
+ENDED_LIMIT of them, of which these are the newest. A registration that was resumed is not taken back.
 """
 
 log = structlog.get_logger(__name__)

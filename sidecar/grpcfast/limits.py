@@ -19,7 +19,8 @@ class Limits:
     is not gRPC. Ours take milliseconds; what is still there is stuck. A stream may last for ever.
     `keepalive`, `keepalive_answer`: a TCP peer that was quiet for so long is asked by PING, and given up when nothing
     comes back. A stream of secrets has nothing to say for hours, and a peer that lost its power sends no FIN.
-    `linger`: for the peer to read our GOAWAY and to close; then its connection is cut.
+    `linger`: for the peer to read our GOAWAY and to close; then its connection is cut. Also for a handler that was
+    cancelled to end; one that does not is left behind.
     `unread`: bytes written that the peer's socket does not take, before nothing more is read from it. 64 KiB is
     asyncio's own default; with this a whole read of small requests (uvloop reads 256 KB) stalls only a peer that
     does not read.

@@ -67,4 +67,4 @@ class Server:
             connection.cut()
         await self._service.wait_empty()
         if self._service.tasks:
-            await asyncio.wait(self._service.tasks)
+            await asyncio.wait(self._service.tasks, timeout=self._service.limits.linger)

@@ -325,3 +325,12 @@ async def test_a_sidecar_that_cannot_know_what_ended_is_asked_about_every_reques
             before = await asked(edge)
             assert (await connection.get(host)).status == 200
             assert await asked(edge) == before + 1
+
+
+async def test_envoy_starts_without_a_sidecar_and_lets_nothing_through(edge):
+    edge.http_port, edge.https_port = free_ports(2)
+    async with Envoy.start(edge.home, edges.envoy_configuration(edge, free_port())) as envoy:
+        listeners = await envoy.stats("listener_manager.total_listeners")
+        assert listeners["listener_manager.total_listeners_active"] == 2
+        assert listeners["listener_manager.total_listeners_warming"] == 0
+        assert (await edge.browser.get_plain("any.test", edge.http_port)).status == 503

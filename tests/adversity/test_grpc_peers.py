@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 import h2.config
 import h2.connection
 import h2.settings
@@ -246,25 +245,43 @@ async def test_messages_that_are_never_finished_are_bounded_for_all_connections_
     assert statuses == [None, None, Status.RESOURCE_EXHAUSTED]
 
 
-async def test_a_quiet_tcp_peer_is_asked_and_one_that_does_not_answer_is_cut(
-    time_scale: float, eventually: Any
-) -> None:
-    limits = replace(LIMITS, preface=0.1 * time_scale, keepalive=0.2 * time_scale, keepalive_answer=0.5 * time_scale)
+@pytest.fixture
+async def on_tcp(stack: AsyncExitStack, time_scale: float) -> tuple[Server, tuple[str, int]]:
+    limits = replace(LIMITS, preface=0.1 * time_scale, keepalive=0.1 * time_scale, keepalive_answer=0.5 * time_scale)
     server = Server({ECHO: Unary(echo)}, limits)
-    loop = asyncio.get_running_loop()
-    listener = await loop.create_server(server.protocol, "127.0.0.1", 0)
-    address = listener.sockets[0].getsockname()
-    async with grpc.aio.insecure_channel("{}:{}".format(*address)) as channel:
-        assert await channel.unary_unary(ECHO)(b"hello") == b"hello"
-        with socket.socket() as dead:
-            dead.setblocking(False)
-            await loop.sock_connect(dead, address)
-            await loop.sock_sendall(dead, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
-            await eventually(lambda: server.counters.connections == 2)
-            await eventually(lambda: server.counters.silent == 1)
-        await eventually(lambda: server.connections == 1)  # the other answers
-        assert await channel.unary_unary(ECHO)(b"hello") == b"hello"
-    server.drain()
-    await server.wait_closed(1)
-    listener.close()
-    assert server.counters.connections == 2
+    listener = await asyncio.get_running_loop().create_server(server.protocol, "127.0.0.1", 0)
+    stack.callback(listener.close)
+    stack.push_async_callback(server.wait_closed, 0.1)
+    return server, listener.sockets[0].getsockname()
+
+
+async def test_a_quiet_tcp_peer_is_asked_again_and_again_and_stays(on_tcp: tuple[Server, tuple[str, int]]) -> None:
+    server, address = on_tcp
+    async with RawClient.connect(address) as client:
+        while client.pings < 3 and not client.closed:
+            await client.step()
+        assert (await client.call(ECHO, b"hello")).status == Status.OK
+    assert server.counters.silent == 0
+
+
+async def test_a_tcp_peer_that_does_not_answer_is_cut(on_tcp: tuple[Server, tuple[str, int]], eventually: Any) -> None:
+    server, address = on_tcp
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+    await eventually(lambda: (server.counters.connections, server.counters.silent) == (1, 1))
+    await eventually(lambda: server.connections == 0)
+    writer.close()
+    assert reader is not None
+
+
+async def test_a_violator_on_tcp_that_goes_on_writing_can_read_why_it_is_closed(
+    on_tcp: tuple[Server, tuple[str, int]],
+) -> None:
+    """A socket closed with bytes unread sends RST, which would take the GOAWAY with it."""
+    _, address = on_tcp
+    reader, writer = await asyncio.open_connection(*address)
+    for _ in range(50):
+        writer.write(bytes(100_000))
+        await writer.drain()
+    assert b"\x07\0\0\0\0\0" in await reader.read(-1)
+    writer.close()

@@ -19,7 +19,8 @@ from sidecar.grpcfast import Call, OneAnswer, Reply, RpcError, Server, Status, S
 
 
 class Echo:
-    """Messages with a meaning: `fail` (RpcError), `boom` (an exception), `wait` (until `gate` is set), `many N`."""
+    """Messages with a meaning: `fail` and `half a letter` (RpcError), `boom` (an exception), `wait` (for `gate`), and
+    `many N` (an answer of N bytes)."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -31,6 +32,8 @@ class Echo:
         self.calls += 1
         if message == b"fail":
             raise RpcError(Status.NOT_FOUND, "ünknown, 100 % \n sure")
+        if message == b"half a letter":
+            raise RpcError(Status.NOT_FOUND, "a surrogate \ud800 alone")
         if message == b"boom":
             raise ValueError("not for the peer's eyes")
         if message == b"wait":

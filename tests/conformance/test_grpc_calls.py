@@ -26,6 +26,7 @@ from conformance.grpc import (
     ok,
     refused,
     response,
+    responses,
     start,
 )
 from conformance.peer import Peer
@@ -94,6 +95,13 @@ async def test_an_error_is_trailers_only_with_its_message_percent_encoded(peer: 
     refused(answer, NOT_FOUND)
     assert unquote(answer.note) == "ünknown, 100 % \n sure"
     assert all(" " <= letter <= "~" for letter in answer.note)
+
+
+async def test_an_error_text_that_is_no_unicode_costs_nobody_the_connection(peer: Peer) -> None:
+    peer.send(call(peer, 1, b"half a letter"), call(peer, 3, b"hello"))
+    answers = await responses(peer, 1, 3)
+    refused(answers[1], NOT_FOUND)
+    ok(answers[3], b"hello")
 
 
 async def test_an_exception_of_a_handler_is_internal_and_says_nothing(peer: Peer) -> None:

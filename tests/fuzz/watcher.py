@@ -51,6 +51,7 @@ class Watcher:
     _ours: hpack.Decoder = field(default_factory=lambda: hpack.Decoder(max_header_list_size=2**31))
     _peer_block: bytes = b""
     _peer_block_of: int = 0
+    _draining: bool = False
     _broken: bool = False  # the peer's blocks cannot be decoded any more
     fields: dict[int, Any] = field(default_factory=dict)
 
@@ -155,8 +156,9 @@ class Watcher:
             assert frame == self._expected.pop(0), "answers out of order"
         elif kind == wire.GOAWAY:
             last = int.from_bytes(payload[:4], "big")
-            if last == 2**31 - 1 and frame.code == 0 and self.last != last:
-                return  # the first of a drain
+            if last == 2**31 - 1 and frame.code == 0 and not self._draining:
+                self._draining = True
+                return  # the first of a drain; the id may be in use besides
             self.closed = True
         else:
             assert kind in (wire.SETTINGS, wire.PING), "a frame that a server does not send"

