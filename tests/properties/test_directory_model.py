@@ -123,6 +123,11 @@ class DirectoryMachine(RuleBasedStateMachine):
             assert all(self.directory.find(host) is not Unknown.MISS for host in HOSTS)
 
     @invariant()
+    def the_counted_look_up_gives_the_same_answer(self) -> None:
+        for host in HOSTS:
+            assert self.directory.lookup(host) == self.directory.find(host)
+
+    @invariant()
     def an_incomplete_directory_keeps_to_its_capacity(self) -> None:
         assert self.directory.complete or len(self.directory) <= CAPACITY
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sidecar.directory.directory import NEGATIVE_SECONDS, Directory
+from sidecar.directory.directory import BUSY_NAMES, NEGATIVE_SECONDS, Directory
 from sidecar.directory.entry import Entry, PlatformDomain, Unknown
 from sidecar.directory.rows import Everything, Recent
 
@@ -46,6 +46,15 @@ def test_a_complete_directory_knows_what_is_absent() -> None:
     assert directory.loaded
     assert directory.lookup("shop.example.com") == entry("shop.example.com")
     assert directory.lookup("other.example.com") is Unknown.ABSENT
+
+
+def test_more_busy_names_than_are_kept_at_hand_are_all_found() -> None:
+    rows = [entry(f"shop-{n}.example.com") for n in range(BUSY_NAMES + 1)]
+    directory = complete(*rows, capacity=BUSY_NAMES + 1)
+    for _ in range(2):
+        assert [directory.lookup(row.hostname) for row in rows] == rows
+    directory.apply({row.hostname: None for row in rows})
+    assert {directory.lookup(row.hostname) for row in rows} == {Unknown.ABSENT}
 
 
 def test_the_exact_name_wins_over_the_wildcard_in_both_modes() -> None:
