@@ -28,7 +28,7 @@ class Size:
     names: int  # a round
 
 
-FULL = Size(rounds=5, names=250)
+FULL = Size(rounds=4, names=250)
 QUICK = Size(rounds=1, names=30)
 
 

@@ -53,7 +53,7 @@ class Size:
     seconds: float
 
 
-FULL = Size(names=10_000, rounds=3, seconds=8)
+FULL = Size(names=10_000, rounds=3, seconds=6)
 QUICK = Size(names=1_000, rounds=1, seconds=0.8)
 
 
