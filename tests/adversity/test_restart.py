@@ -235,15 +235,23 @@ async def test_a_sidecar_whose_socket_was_removed_gets_it_back_and_loses_no_requ
 
 @pytest.fixture
 async def over_tcp(
-    state_dir: Path, database: Database, vault_mount: VaultMount, pki: Pki, ports: Callable[[int], list[int]]
+    state_dir: Path,
+    tmp_path: Path,
+    database: Database,
+    vault_mount: VaultMount,
+    pki: Pki,
+    ports: Callable[[int], list[int]],
 ) -> AsyncIterator[Edge]:
-    """Checks on TCP with mutual TLS; no Envoy. `cert` is the server's identity and the client's."""
+    """Checks on TCP with mutual TLS; no Envoy. `cert` is the server's identity and the client's.
+
+    Its files are not in `state_dir`, which is searched for keys in the end.
+    """
     edge = edges.create(state_dir, database, vault_mount, pki)
     edge.command = SUPERVISED
     identity = await pki.issue(["localhost"])
     for name, text in (("cert", identity.chain_pem), ("key", identity.key_pem), ("client_ca", pki.root_pem)):
-        (state_dir / name).write_text(text)
-        edge.environment[f"NAMEPLATE_TLS_{name.upper()}_FILE"] = str(state_dir / name)
+        (tmp_path / name).write_text(text)
+        edge.environment[f"NAMEPLATE_TLS_{name.upper()}_FILE"] = str(tmp_path / name)
     edge.environment["NAMEPLATE_CHECK_ADDRESS"] = f"localhost:{ports(1)[0]}"
     await edge.add_tenant("acme")
     await edge.start_sidecar()
@@ -253,7 +261,9 @@ async def over_tcp(
 
 async def ask_for_ever(edge: Edge, answers: list[bool]) -> None:
     """On one channel, which connects again when it is told to. Each call is tried once."""
-    ca, key, chain = ((edge.home / name).read_bytes() for name in ("client_ca", "key", "cert"))
+    ca, key, chain = (
+        Path(edge.environment[f"NAMEPLATE_TLS_{name}_FILE"]).read_bytes() for name in ("CLIENT_CA", "KEY", "CERT")
+    )
     credentials = grpc.ssl_channel_credentials(ca, key, chain)
     request = CheckRequest()
     request.attributes.request.http.host = request.attributes.tls_session.sni = PLATFORM_HOST

@@ -12,7 +12,7 @@ import time
 end = time.process_time() + 0.2
 while time.process_time() < end:
     pass
-print("spun", flush=True)
+print(time.process_time(), flush=True)
 input()
 """
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SPIN!r}])"
@@ -22,7 +22,7 @@ def test_cpu_time_and_memory_are_those_of_a_process_and_its_children() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdin is not None
-        assert parent.stdout.readline() == b"spun\n"
+        assert float(parent.stdout.readline()) >= 0.2
         members = family(parent.pid)
         assert len(members) == 2
         assert 0.2 <= cpu_seconds(parent.pid) < 2.0
@@ -31,10 +31,12 @@ def test_cpu_time_and_memory_are_those_of_a_process_and_its_children() -> None:
 
 
 def test_cpu_time_agrees_with_the_process_s_own_clock() -> None:
-    before, own = cpu_seconds(os.getpid()), time.process_time()
-    while time.process_time() < own + 0.05:
-        pass
-    assert 0.04 < cpu_seconds(os.getpid()) - before < 0.2
+    with subprocess.Popen([sys.executable, "-c", SPIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        own = float(process.stdout.readline())
+        assert own <= cpu_seconds(process.pid) < own + 0.1
+        process.stdin.close()
 
 
 def test_what_starts_on_a_core_stays_there_and_the_caller_does_not() -> None:

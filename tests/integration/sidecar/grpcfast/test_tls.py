@@ -32,12 +32,12 @@ def authority() -> Authority:
 
 
 @pytest.fixture
-async def address(authority: Authority, state_dir: Path) -> AsyncIterator[str]:
+async def address(authority: Authority, tmp_path: Path) -> AsyncIterator[str]:
     certificate = authority.issue("localhost")
-    (state_dir / "chain.pem").write_text(certificate.chain_pem)
-    (state_dir / "key.pem").write_text(certificate.key_pem)
+    (tmp_path / "chain.pem").write_text(certificate.chain_pem)
+    (tmp_path / "key.pem").write_text(certificate.key_pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.root_pem)
-    context.load_cert_chain(state_dir / "chain.pem", state_dir / "key.pem")
+    context.load_cert_chain(tmp_path / "chain.pem", tmp_path / "key.pem")
     context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(["h2"])
     server = Server({ECHO: Unary(echo), STREAM: Streaming(pour, max_message=8 << 20)})
