@@ -29,7 +29,7 @@ from core.hardening import harden
 from core.loop import runner
 from sidecar.checks import Checks
 from sidecar.directory.service import DirectoryService
-from sidecar.listen import Endpoint, ListenError, bind_tcp, claim
+from sidecar.listen import Endpoint, ListenError, bind_tcp
 from sidecar.readiness import Readiness
 from sidecar.settings import SettingsError, SidecarSettings, read_settings
 from sidecar.socket_path import Holder
@@ -109,6 +109,7 @@ class Sidecar:
         self.directory.feed.telling = False
         self.checks = Checks(self.directory)
         self._endpoint = Endpoint(settings.check_address, settings.tls(), replace=replace)
+        self._xds_endpoint = Endpoint(settings.xds_address, settings.tls(), replace=replace)
         self._admin_socket: socket.socket | None = None
         self._admin: AdminServer | None = None
         self.discovery: Discovery | None = None
@@ -160,7 +161,7 @@ class Sidecar:
         except ListenError as error:
             raise ListenError(error.code, f"NAMEPLATE_ADMIN_LISTEN={error.message}") from error
         self._endpoint.bind()
-        claim(settings.xds_address, settings.tls(), replace=self._replace)
+        self._xds_endpoint.bind()
 
     async def _start(self) -> bool:
         """Nobody answers, so checks are answered first. False: stopped meanwhile."""
@@ -175,8 +176,7 @@ class Sidecar:
                 await self._answer_checks()
         if self._stopped.done():
             return False
-        await discovery.start()
-        discovery.endpoint.publish()
+        await self._answer_discovery(discovery)
         return True
 
     async def _start_as_successor(self) -> bool:
@@ -190,9 +190,8 @@ class Sidecar:
             self.stop(Stop.NOT_READY)
         if self._stopped.done():
             return False
-        await discovery.start()
         await self._answer_checks()
-        discovery.endpoint.publish()
+        await self._answer_discovery(discovery)
         self._open_administration()
         return True
 
@@ -201,7 +200,7 @@ class Sidecar:
             await asyncio.to_thread(import_module, module)  # checks are answered in between
         from sidecar.discovery import Discovery  # noqa: PLC0415
 
-        self.discovery = Discovery(self._settings, self.directory, self.ended, replace=self._replace)
+        self.discovery = Discovery(self._settings, self.directory, self.ended)
         for name, part in self.discovery.parts().items():
             self._keep_running(name, part)
         return self.discovery
@@ -212,7 +211,8 @@ class Sidecar:
 
         assert self.discovery is not None  # noqa: S101
         assert self._admin_socket is not None  # noqa: S101
-        metrics = Metrics(self.directory.stats, self.checks.stats, self.checks.server, self.discovery.secrets)
+        servers = {"checks": self.checks.server, "xds": self.discovery.server}
+        metrics = Metrics(self.directory.stats, self.checks.stats, servers, self.discovery.secrets)
         self._admin = AdminServer.of(Admin(self.readiness, metrics.read))
         self._keep(ADMIN, self._admin.serve(sockets=[self._admin_socket]), Stop.ADMIN_ENDED)
 
@@ -225,6 +225,10 @@ class Sidecar:
             names=len(self.directory.directory),
             loaded=self._is_loaded(),
         )
+
+    async def _answer_discovery(self, discovery: Discovery) -> None:
+        discovery.health.serve()
+        await self._xds_endpoint.publish(discovery.server.protocol)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Whether it came true before the time was over, or the process was stopped."""
@@ -248,10 +252,9 @@ class Sidecar:
 
     async def _watch(self) -> None:
         """Who answers under our names. Returns when nobody does, and no supervisor can start a successor."""
-        assert self.discovery is not None  # noqa: S101
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            holders = {self._endpoint.holder(), self.discovery.endpoint.holder()} - {None}
+            holders = {self._endpoint.holder(), self._xds_endpoint.holder()} - {None}
             if holders == {Holder.ANOTHER}:
                 self.stop(Stop.REPLACED)
             elif Holder.NOBODY in holders:  # Envoys that are connected do not notice, but those that come would
@@ -297,7 +300,9 @@ class Sidecar:
             self.directory.saver.final = False
             self._close_administration()
         self.checks.health.shut_down()
-        await self._endpoint.withdraw()
+        if self.discovery is not None:
+            self.discovery.health.shut_down()
+        await asyncio.gather(self._endpoint.withdraw(), self._xds_endpoint.withdraw())
         await asyncio.gather(
             self.checks.drain(DRAIN_GRACE), *([self.discovery.drain(DRAIN_GRACE)] if self.discovery else [])
         )

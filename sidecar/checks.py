@@ -10,8 +10,7 @@ from sidecar.authz.check import Checker
 from sidecar.directory.service import DirectoryService
 from sidecar.extproc.processor import SERVICE as EXTERNAL_PROCESSOR
 from sidecar.extproc.processor import Processor
-from sidecar.grpcfast import OneAnswer, Reply, Server, Streaming, Unary, reply
-from sidecar.health import SERVICE as HEALTH
+from sidecar.grpcfast import OneAnswer, Reply, Server, Unary, reply
 from sidecar.health import Health
 
 
@@ -29,9 +28,7 @@ class Checks:
                 f"/{EXTERNAL_PROCESSOR}/Process": OneAnswer(
                     Authorization(self._processor, directory.source, tokens).check
                 ),
-                f"/{HEALTH}/Check": Unary(self.health.check),
-                f"/{HEALTH}/List": Unary(self.health.list),
-                f"/{HEALTH}/Watch": Streaming(self.health.watch),
+                **self.health.methods(),
             }
         )
 

@@ -6,10 +6,11 @@ The service "" stands for the server as a whole. All services serve together, or
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from google.protobuf.message import DecodeError
 
-from sidecar.grpcfast import Call, Reply, RpcError, Status, error, reply
+from sidecar.grpcfast import Call, Method, Reply, RpcError, Status, Streaming, Unary, error, reply
 from sidecar.wire.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListResponse
 
 SERVICE = "grpc.health.v1.Health"
@@ -28,6 +29,14 @@ class Health:
         self._status = NOT_SERVING
         self._over = False
         self._changed = asyncio.Event()
+
+    def methods(self) -> Mapping[str, Method]:
+        """By path."""
+        return {
+            f"/{SERVICE}/Check": Unary(self.check),
+            f"/{SERVICE}/List": Unary(self.list),
+            f"/{SERVICE}/Watch": Streaming(self.watch),
+        }
 
     def serve(self) -> None:
         if not self._over:

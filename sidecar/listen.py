@@ -29,6 +29,8 @@ BACKLOG = 1024
 HANDSHAKE = 10.0
 # Turns of the event loop in which all that wait are accepted: what waits in a queue that is closed is reset.
 ACCEPT_TURNS = 3
+# Seconds in which a TLS handshake that has begun becomes a connection, which is counted and drained like the others.
+LATE_HANDSHAKES = 0.5
 # RFC 9113, 9.2.2: those of TLS 1.2 that it does not forbid. (TLS 1.3 has its own.)
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -160,6 +162,8 @@ class Endpoint:
         for _ in range(ACCEPT_TURNS):
             await asyncio.sleep(0)
         self.close()
+        if self._context is not None:
+            await asyncio.sleep(LATE_HANDSHAKES)
 
     def close(self) -> None:
         """Connections that were accepted stay. Idempotent."""
@@ -171,16 +175,6 @@ class Endpoint:
             server.close()
         if listening is not None:
             listening.close()
-
-
-def claim(address: Address, tls: TlsFiles | None, *, replace: bool) -> None:
-    """See that an address can be had, and leave it. Raises ListenError."""
-    match address:
-        case UnixAddress(path):
-            _take(SocketPath(path), replace=replace)
-        case TcpAddress():
-            _tls(address, tls)
-            bind_tcp(address, replace=replace).close()
 
 
 def bind_tcp(address: TcpAddress, *, replace: bool) -> socket.socket:

@@ -26,18 +26,18 @@ class Secrets(Protocol):
 
 
 class Metrics:
-    """`checks`: checks answered, by outcome. `server`: that of the check socket."""
+    """`checks`: checks answered, by outcome. `servers`: by what their socket is for."""
 
     def __init__(
         self,
         directory: Callable[[], DirectoryStats],
         checks: Callable[[], Mapping[str, int]],
-        server: Server,
+        servers: Mapping[str, Server],
         secrets: Secrets,
     ) -> None:
         self._directory = directory
         self._checks = checks
-        self._server = server
+        self._servers = servers
         self._secrets = secrets
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
@@ -45,13 +45,13 @@ class Metrics:
     def read(self) -> Callable[[], bytes]:
         """Take the figures now; calling the result makes the text (format 0.0.4), in any thread."""
         directory, checks, secrets = self._directory(), self._checks(), dict(self._secrets.stats())
-        server = list(server_families(self._server))
+        servers = list(server_families(self._servers))
         expiries = list(self._secrets.expiries())
 
         def families() -> Iterator[Metric]:
             yield from directory_families(directory)
             yield counter("checks", "Answered ext_authz checks.", checks, "outcome")
-            yield from server
+            yield from servers
             yield from secret_families(secrets)
             yield gauge(
                 "certificate_not_after_timestamp_seconds",
@@ -100,18 +100,28 @@ def directory_families(stats: DirectoryStats) -> Iterator[Metric]:
         yield gauge("snapshot_timestamp_seconds", "When the last snapshot was written.", stats.snapshot_saved_at)
 
 
-def server_families(server: Server) -> Iterator[Metric]:
-    """Of the check socket: its connections are Envoy's worker threads."""
-    counters = server.counters
-    errors = {status.name: number for status, number in counters.errors.items()}
-    yield gauge("grpc_connections", "Open connections.", server.connections)
-    yield counter("grpc_connections_accepted", "Connections accepted.", counters.connections)
-    yield counter("grpc_calls", "Calls begun.", counters.calls)
-    yield counter("grpc_errors", "Calls that ended with another status than OK.", errors, "status")
-    yield counter("grpc_cancelled", "Calls under way that the client gave up.", counters.cancelled)
-    yield counter("grpc_protocol_errors", "Connections ended for a violation of HTTP/2.", counters.protocol_errors)
-    yield counter("grpc_silent", "Connections ended because the client kept silent.", counters.silent)
-    yield gauge("grpc_tasks", "Calls that wait, for PostgreSQL or for their client.", server.tasks)
+def server_families(servers: Mapping[str, Server]) -> Iterator[Metric]:
+    """Their connections are Envoy's worker threads, and its main thread's."""
+    counts = {socket: server.counters for socket, server in servers.items()}
+
+    def each(name: str) -> dict[str, float]:
+        return {socket: getattr(count, name) for socket, count in counts.items()}
+
+    connections = {socket: server.connections for socket, server in servers.items()}
+    tasks = {socket: server.tasks for socket, server in servers.items()}
+    errors: dict[tuple[str, ...], float] = {
+        (socket, status.name): number for socket, count in counts.items() for status, number in count.errors.items()
+    }
+    yield gauge("grpc_connections", "Open connections.", connections, "socket")
+    yield counter("grpc_connections_accepted", "Connections accepted.", each("connections"), "socket")
+    yield counter("grpc_calls", "Calls begun.", each("calls"), "socket")
+    yield counter("grpc_errors", "Calls that ended with another status than OK.", errors, "socket", "status")
+    yield counter("grpc_cancelled", "Calls under way that the client gave up.", each("cancelled"), "socket")
+    yield counter(
+        "grpc_protocol_errors", "Connections ended for a violation of HTTP/2.", each("protocol_errors"), "socket"
+    )
+    yield counter("grpc_silent", "Connections ended because the client kept silent.", each("silent"), "socket")
+    yield gauge("grpc_tasks", "Calls that wait, for PostgreSQL or for their client.", tasks, "socket")
 
 
 ANSWERS = ("served", "removed_unknown", "removed_invalid", "removed_unavailable", "removed_unfit")
@@ -125,6 +135,8 @@ def secret_families(stats: Mapping[str, float]) -> Iterator[Metric]:
     yield counter("secret_pushes", "Certificates and removals sent without being asked for.", stats["pushes"])
     yield counter("secret_nacks", "Responses that Envoy rejected.", stats["nacks"])
     yield counter("secret_retries", "Names tried again after a failure.", stats["retries"])
+    yield gauge("ended_registrations", "Registrations that Envoy is told to ask about again.", stats["ended"])
+    yield counter("ended_lists", "Lists of ended registrations sent to Envoy.", stats["ended_lists"])
     yield gauge("certificates", "Certificates of domains in memory.", stats["certificates"])
     yield summary(
         "certificate_fetch_seconds",
@@ -135,15 +147,17 @@ def secret_families(stats: Mapping[str, float]) -> Iterator[Metric]:
     yield counter("certificate_fetch_failures", "Fetches that gave no certificate.", stats["fetch_failures"])
 
 
-def gauge(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, text, labels=[label] if label else [])
-    return _filled(family, value)
+# A figure, or one for each value of a label, or for each tuple of values of several.
+Figures = float | Mapping[str, float] | Mapping[tuple[str, ...], float]
 
 
-def counter(name: str, text: str, value: float | Mapping[str, float], label: str = "") -> Metric:
+def gauge(name: str, text: str, value: Figures, *labels: str) -> Metric:
+    return _filled(GaugeMetricFamily(PREFIX + name, text, labels=labels), value)
+
+
+def counter(name: str, text: str, value: Figures, *labels: str) -> Metric:
     """The exposition adds `_total`."""
-    family = CounterMetricFamily(PREFIX + name, text, labels=[label] if label else [])
-    return _filled(family, value)
+    return _filled(CounterMetricFamily(PREFIX + name, text, labels=labels), value)
 
 
 def summary(name: str, text: str, count: float, total: float) -> Metric:
@@ -151,8 +165,8 @@ def summary(name: str, text: str, count: float, total: float) -> Metric:
     return SummaryMetricFamily(PREFIX + name, text, count_value=int(count), sum_value=total)
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: float | Mapping[str, float]) -> Metric:
-    values = {(): value} if isinstance(value, int | float) else {(key,): figure for key, figure in value.items()}
-    for labels, figure in values.items():
-        family.add_metric(labels, figure)
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: Figures) -> Metric:
+    figures = value if isinstance(value, Mapping) else {(): value}
+    for key, figure in figures.items():
+        family.add_metric((key,) if isinstance(key, str) else key, figure)
     return family

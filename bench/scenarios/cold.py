@@ -35,7 +35,7 @@ QUICK = Size(rounds=1, names=30)
 async def run(ground: Ground, report: Report, quick: bool) -> None:
     size = QUICK if quick else FULL
     report.parameters.update(rounds=size.rounds, names_a_round=size.names, rate=RATE)
-    latencies = Latencies()
+    latencies, reread = Latencies(), 0
     cpu: dict[str, list[float]] = {VAULT: [], MEMORY: [], WARM: []}
     async with ground.edge() as edge:
         await add_served(edge.database, edge.mount, ground.authority, 0, size.rounds * size.names)
@@ -52,8 +52,10 @@ async def run(ground: Ground, report: Report, quick: bool) -> None:
                 latencies.add(name, await generate(plan, edge.cores.load))
                 cpu[name].append((cpu_seconds(sidecar.pid) - before) / size.names * MICRO)
             read = await edge.mount.read_count() - reads
-            if read != size.names:
+            if read < size.names:
                 raise RuntimeError(f"{read} reads of Vault for {size.names} new names")
+            reread += read - size.names
+    report.figure("reread", reread, "reads", "of Vault, beyond one a name: a read that took too long is tried again")
     _report(report, latencies, cpu)
 
 

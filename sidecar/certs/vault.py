@@ -13,20 +13,24 @@ https://openbao.org/api-docs/secret/kv/kv-v2/, https://openbao.org/api-docs/ (st
 from __future__ import annotations
 
 import asyncio
-import ssl
+import json
+import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
+from urllib.parse import quote
 
-import httpx
 import structlog
 
 from core.errors import NameplateError
+from sidecar.certs.connection import Answer, HttpError
+from sidecar.certs.http import HttpClient
 
 REQUEST_DEADLINE: Final = 2.0  # seconds for one request; a handshake is waiting (sidecar.xds.resolver.ANSWER_DEADLINE)
-CONNECTIONS: Final = 16  # at once; each read costs this process about a millisecond of the loop that answers checks
+READS: Final = 16  # at once, each on a connection of its own; more would only wait in Vault
 # After a sign that Vault as a whole is away, reads fail at once for so long. It bounds what a queue of cold names
 # costs Vault and their handshakes, and how long they go on failing when it is back.
 HOLD_OFF: Final = 0.5
@@ -35,6 +39,8 @@ TOKEN_PROVEN: Final = 1.0
 RENEW_AT: Final = 2 / 3  # of the token's lifetime
 RENEW_RETRY: Final = 1.0
 NEVER: Final = 10 * 365 * 86400.0
+OK, BAD_REQUEST, FORBIDDEN, NOT_FOUND = 200, 400, 403, 404
+TOKEN_TEXT: Final = re.compile(r"[!-~]+")  # it goes into a header
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -106,29 +112,22 @@ class Vault:
         secret_id: Callable[[], str],
         ca_file: Path | None = None,
     ) -> None:
-        self._mount = mount
+        self._data = f"{quote(mount)}/data"
         self._role_id = role_id
         self._secret_id = secret_id
         self._token: Token | None = None
         self._login = asyncio.Lock()
         self._new_token = asyncio.Event()
-        self._slots = asyncio.Semaphore(CONNECTIONS)
+        self._slots = asyncio.Semaphore(READS)
         self._away = False
         self._away_until = 0.0
-        self._http = httpx.AsyncClient(
-            base_url=f"{address.rstrip('/')}/v1/",
-            verify=ssl.create_default_context(cafile=ca_file) if address.startswith("https") else False,
-            timeout=httpx.Timeout(REQUEST_DEADLINE),
-            limits=httpx.Limits(max_connections=CONNECTIONS + 2),  # two for login and renewal
-            trust_env=False,
-            follow_redirects=True,  # a standby node names the active one
-        )
+        self._http = HttpClient(f"{address.rstrip('/')}/v1", ca_file=ca_file)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
     async def read(self, path: str, version: int | None = None) -> VaultRecord:
         """A KV v2 record; `path` as core.vault gives it, `version` None for the newest. Raises VaultError."""
@@ -137,11 +136,11 @@ class Vault:
                 raise VaultUnavailable("Vault did not answer, or refused the login, a moment ago.")
             token = await self._current_token()
             response = await self._get(path, version, token)
-            if response.status_code == httpx.codes.FORBIDDEN:
+            if response.status == FORBIDDEN:
                 # The token may have expired or been revoked, which looks the same as a policy that says no.
                 token = await self._newer_token(token)
                 response = await self._get(path, version, token)
-        if response.status_code == httpx.codes.OK:
+        if response.status == OK:
             return _record(response)
         raise _refusal(response, "read")
 
@@ -169,10 +168,10 @@ class Vault:
 
     async def _renew(self, token: Token) -> bool:
         """Whether the token lives on for long enough; it does not near its maximum lifetime."""
-        response = await self._send("POST", "auth/token/renew-self", token=token, json={})
-        if response.status_code == httpx.codes.FORBIDDEN:
+        response = await self._send("POST", "auth/token/renew-self", token=token, body={})
+        if response.status == FORBIDDEN:
             return False
-        if response.status_code != httpx.codes.OK:
+        if response.status != OK:
             raise _refusal(response, "renew the token")
         renewed = _token(response, time.monotonic())
         if renewed.lifetime and renewed.lifetime < token.lifetime / 2:
@@ -199,41 +198,38 @@ class Vault:
             except OSError as error:
                 self._hold_off("no secret_id")
                 raise VaultDenied(f"The secret_id cannot be read ({error.strerror}).") from None
-            response = await self._send("POST", "auth/approle/login", json=credentials)
-            if response.status_code != httpx.codes.OK:
-                self._hold_off(f"status {response.status_code} to the login")
+            response = await self._send("POST", "auth/approle/login", body=credentials)
+            if response.status != OK:
+                self._hold_off(f"status {response.status} to the login")
                 raise _refusal(response, "log in")
             self._token = _token(response, time.monotonic())
             self._new_token.set()
             return self._token
 
-    async def _get(self, path: str, version: int | None, token: Token) -> httpx.Response:
-        query = {} if version is None else {"version": version}
-        return await self._send("GET", f"{self._mount}/data/{path}", token=token, params=query)
+    async def _get(self, path: str, version: int | None, token: Token) -> Answer:
+        query = "" if version is None else f"?version={version}"
+        return await self._send("GET", f"{self._data}/{quote(path)}{query}", token=token)
 
     async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        token: Token | None = None,
-        json: Mapping[str, str] | None = None,
-        params: Mapping[str, int] | None = None,
-    ) -> httpx.Response:
+        self, method: str, path: str, *, token: Token | None = None, body: Mapping[str, str] | None = None
+    ) -> Answer:
         """Raises VaultUnavailable, and holds off further reads, when Vault as a whole does not answer."""
-        headers = {"X-Vault-Request": "true"}
+        headers = {"User-Agent": "nameplate-sidecar", "Accept": "application/json", "X-Vault-Request": "true"}
+        content = b""
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(body).encode()
         if token is not None:
             headers["X-Vault-Token"] = token.text
         try:
             async with asyncio.timeout(REQUEST_DEADLINE):
-                response = await self._http.request(method, path, json=json, params=params, headers=headers)
-        except (httpx.HTTPError, TimeoutError) as error:
+                response = await self._http.request(method, path, headers, content)
+        except (HttpError, TimeoutError) as error:
             self._hold_off(type(error).__name__)
-            # Only the kind of the failure: some texts of HTTP libraries repeat what was sent.
             raise VaultUnavailable(f"Vault did not answer ({type(error).__name__}).") from None
-        if response.status_code in SAYS_LATER:
-            self._hold_off(f"status {response.status_code}")
-            raise VaultUnavailable(f"Vault answered {response.status_code}.")
+        if response.status in SAYS_LATER:
+            self._hold_off(f"status {response.status}")
+            raise VaultUnavailable(f"Vault answered {response.status}.")
         if self._away:
             self._away = False
             log.info("vault_back")
@@ -250,29 +246,36 @@ class Vault:
 SAYS_LATER: Final = frozenset({429, 502, 503, 504})
 
 
-def _record(response: httpx.Response) -> VaultRecord:
+# What JSON of another shape than Vault's leads to: too deep, Infinity, null, a list.
+UNREADABLE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+
+
+def _record(response: Answer) -> VaultRecord:
     try:
-        body = response.json()["data"]
+        body = json.loads(response.body)["data"]
         return VaultRecord(dict(body["data"]), int(body["metadata"]["version"]))
-    except (ValueError, KeyError, TypeError):
+    except UNREADABLE:
         raise VaultUnavailable("Vault's answer is not a KV v2 record.") from None
 
 
-def _token(response: httpx.Response, now: float) -> Token:
+def _token(response: Answer, now: float) -> Token:
     try:
-        auth = response.json()["auth"]
-        return Token(str(auth["client_token"]), float(auth["lease_duration"]), bool(auth["renewable"]), now)
-    except (ValueError, KeyError, TypeError):
+        auth = json.loads(response.body)["auth"]
+        text, lifetime = str(auth["client_token"]), float(auth["lease_duration"])
+        if TOKEN_TEXT.fullmatch(text) is None or not 0 <= lifetime < math.inf:
+            raise ValueError
+        return Token(text, lifetime, bool(auth["renewable"]), now)
+    except UNREADABLE:
         raise VaultUnavailable("Vault's answer to the login has no token.") from None
 
 
-def _refusal(response: httpx.Response, what: str) -> VaultError:
+def _refusal(response: Answer, what: str) -> VaultError:
     """Never with the body: it may repeat the request."""
-    status = response.status_code
-    if status == httpx.codes.NOT_FOUND:
+    status = response.status
+    if status == NOT_FOUND:
         return VaultNotFound("Vault has nothing at this path and version.")
-    if status in {httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN} and what != "read":
+    if status in {BAD_REQUEST, FORBIDDEN} and what != "read":
         return VaultDenied(f"Vault refused to {what} ({status}).")
-    if status == httpx.codes.FORBIDDEN:
+    if status == FORBIDDEN:
         return VaultDenied("Vault's policy does not let the sidecar read this path.")
     return VaultUnavailable(f"Vault answered {status}.")

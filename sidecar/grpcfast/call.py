@@ -1,5 +1,12 @@
 """One streaming call, as its handler sees it: `async for message in call`, `await call.send(message)`.
 
+A handler that has more to do than to answer takes what there is, and waits for whatever comes first:
+
+    while not call.ended:
+        while (message := call.take()) is not None: …
+        await call.send(…)
+        await call.wait(until)       # a message, the peer's end, `call.wake()`, or that time
+
 Both directions hold back. The peer may send as much as its stream's window; that is given back when a message is taken,
 and while the message that comes next is incomplete (a message may be larger than the window). `send` returns when all
 that was sent has gone, through the peer's window and into its socket's buffer.
@@ -18,7 +25,7 @@ class Stream(Protocol):
     """Where a call's bytes go; of the connection."""
 
     def send(self, stream_id: int, message: bytes, first: bool) -> None:
-        """Write a message, and the response headers before the first."""
+        """A message, and the response headers before the first; written with the next flush."""
 
     def blocked(self, stream_id: int) -> bool:
         """Something sent has not gone yet."""
@@ -53,27 +60,55 @@ class Call:
 
     async def __anext__(self) -> bytes:
         """Raises RpcError when what came is no message, or the call is gone."""
-        while True:
-            self._check()
-            message = self._reader.take()
-            if message is not None:
-                self._give_back()
-                self._stream.flush()
-                return message
-            if self._ended:
-                if len(self._reader):
-                    raise RpcError(Status.INTERNAL, "the request ended inside a message")
+        while (message := self.take()) is None:
+            if self.ended:
                 raise StopAsyncIteration
-            self._arrived.clear()
-            await self._arrived.wait()
+            await self.wait()
+        return message
 
-    async def send(self, message: bytes) -> None:
-        """Raises RpcError(CANCELLED) when the call is gone."""
+    @property
+    def ended(self) -> bool:
+        """The peer has ended its side, and all that it sent was taken."""
+        return self._ended and not len(self._reader)
+
+    def take(self) -> bytes | None:
+        """The next message, if it is there. Raises RpcError when what came is no message, or the call is gone."""
+        self._check()
+        message = self._reader.take()
+        if message is not None:
+            self._give_back()
+            self._stream.flush()
+        elif self._ended and len(self._reader):
+            raise RpcError(Status.INTERNAL, "the request ended inside a message")
+        return message
+
+    async def wait(self, until: float | None = None) -> None:
+        """Until something has come since the last wait, `wake` was called, or the loop's time is `until`.
+
+        Not at all when the peer has ended its side, and all that it sent was taken: nothing more comes then.
+        """
+        if self.ended:
+            return
+        alarm = None if until is None else asyncio.get_running_loop().call_at(until, self._arrived.set)
+        try:
+            await self._arrived.wait()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+        self._arrived.clear()
+
+    def wake(self) -> None:
+        """There is something to do for the handler."""
+        self._arrived.set()
+
+    async def send(self, *messages: bytes) -> None:
+        """In one write. Raises RpcError(CANCELLED) when the call is gone."""
         # Before too: else each of a thousand streams would add a message to a socket that nobody reads.
         await self._unblocked()
-        first = not self.headers_sent
-        self.headers_sent = True
-        self._stream.send(self._id, message, first)
+        for message in messages:
+            self._stream.send(self._id, message, not self.headers_sent)
+            self.headers_sent = True
+        self._stream.flush()
         # A peer that reads fast must not keep the loop to itself, and one that is gone is not known to be before others
         # had their turn: what is written to a lost connection goes nowhere and blocks nobody.
         await asyncio.sleep(0)

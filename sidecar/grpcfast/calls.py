@@ -272,7 +272,6 @@ class Calls:
         if first:
             self._connection.send_headers(stream_id, HEADERS)
         self._connection.send_data(stream_id, frame(message))
-        self.flush()
 
     def blocked(self, stream_id: int) -> bool:
         return self.paused or self._connection.queued(stream_id) > 0

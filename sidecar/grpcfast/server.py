@@ -58,7 +58,10 @@ class Server:
             connection.drain()
 
     async def wait_closed(self, seconds: float) -> None:
-        """Until no connection is left, after `drain`. After `seconds` those that there are, and come later, are cut."""
+        """Until no connection is left, after `drain`. After `seconds` those that there are, and come later, are cut.
+
+        A handler that does not end though it was cancelled is left behind.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._service.wait_empty()

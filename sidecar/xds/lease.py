@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +16,7 @@ from sidecar.wire import discovery_pb2 as wire
 from sidecar.wire.filter_pb2 import Filter
 from sidecar.xds.counters import Counters
 from sidecar.xds.ended import FILTER_NAME, FILTER_TYPE, EndedRegistrations
+from sidecar.xds.stream import Send
 from sidecar.xds.subscription import Rejection
 
 # Seconds. A sidecar that crashes is back sooner, and a connection's decision outlives it by no more.
@@ -29,8 +29,6 @@ ACK_PATIENCE: Final = 2.0
 SPACING: Final = 0.005
 SPACING_EACH: Final = 0.0001
 
-Send = Callable[[bytes], Awaitable[None]]
-
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -41,7 +39,7 @@ class Sent:
 
 
 class EndedLease:
-    """`receive` and `changed` are synchronous and cheap; `run` writes until it is cancelled. To be made on the loop."""
+    """To be made on the loop. Who calls `write` does so after a request, when the list has changed, and at `due_at`."""
 
     def __init__(self, registrations: EndedRegistrations, counters: Counters, send: Send) -> None:
         self._registrations = registrations
@@ -54,7 +52,7 @@ class EndedLease:
         self._responses = 0
         self._sent: Sent | None = None
         self._sent_at = -math.inf
-        self._wake = asyncio.Event()
+        self._spaced_until = -math.inf
 
     def receive(self, request: wire.DeltaDiscoveryRequest) -> Rejection | None:
         """A request for this type."""
@@ -65,68 +63,56 @@ class EndedLease:
             # XDS#subscribing-to-resources: asked again, it is answered again; by a heartbeat if the client has it.
             self._subscribed, self._sent_at = True, self._clock() - RENEWAL
             self._held = request.initial_resource_versions.get(FILTER_NAME)
-        self._wake.set()
         return rejection
 
-    def changed(self) -> None:
-        """The list is another one now."""
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Raises what `send` raises."""
-        while True:
-            length = await self._write()
-            await asyncio.sleep(SPACING + SPACING_EACH * length)
-            await self._wait()
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout_at(self._due_at()):
-                await self._wake.wait()
-        except TimeoutError:
-            self._sent = None
-        self._wake.clear()
-
-    def _due_at(self) -> float | None:
-        """When to look again though nothing has happened."""
+    @property
+    def due_at(self) -> float | None:
+        """When to look again, by the loop's clock, though nothing has happened."""
         if not self._subscribed:
             return None
+        now = self._clock()
+        if now < self._spaced_until:
+            return self._spaced_until
         if self._sent is not None:
             return self._sent_at + ACK_PATIENCE
-        return (self._sent_at if self._held is not None else self._clock()) + RENEWAL
+        return (self._sent_at if self._held is not None else now) + RENEWAL
 
-    async def _write(self) -> int:
-        """Write what is due. Returns the length of the list if it was sent, else 0."""
-        if not self._subscribed or self._sent is not None:
-            return 0
-        since = self._clock() - self._sent_at
+    async def write(self) -> None:
+        """What is due. Raises what `send` raises."""
+        now = self._clock()
+        if not self._subscribed or now < self._spaced_until:
+            return
+        since = now - self._sent_at
+        if self._sent is not None:
+            if since < ACK_PATIENCE:
+                return
+            self._sent = None
         if since > LEASE:
             self._held = None  # this process stood still, and the client has dropped it
         config = self._registrations.config()
         if config is None or config.version == self._rejected:
             if self._held is not None:
                 await self._respond("", Filter.Response(removed_resources=[FILTER_NAME]))
-            return 0
+            return
         lease = Filter.Duration(seconds=LEASE)
         if config.version != self._held:
             resource = Filter.LeasedResource(
                 name=FILTER_NAME, version=config.version, resource=config.resource, ttl=lease
             )
             self._counters.ended_lists += 1
-            await self._respond(config.version, Filter.Response(resources=[resource]))
-            return config.length
-        if since >= RENEWAL:
+            await self._respond(config.version, Filter.Response(resources=[resource]), config.length)
+        elif since >= RENEWAL:
             # XDS#ttl: a heartbeat is a resource without its body.
             heartbeat = Filter.LeasedResource(name=FILTER_NAME, version=config.version, ttl=lease)
             await self._respond(None, Filter.Response(resources=[heartbeat]))
-        return 0
 
-    async def _respond(self, version: str | None, response: Filter.Response) -> None:
-        """`version`: what the client has afterwards; "": nothing; None: what it had."""
+    async def _respond(self, version: str | None, response: Filter.Response, length: int = 0) -> None:
+        """`version`: what the client has afterwards; "": nothing; None: what it had. `length`: of the list in it."""
         self._responses += 1
         response.type_url = FILTER_TYPE
         response.nonce = str(self._responses)
         self._sent, self._sent_at = Sent(response.nonce, version), self._clock()
+        self._spaced_until = self._sent_at + SPACING + SPACING_EACH * length
         if version is not None:
             self._held = version or None
         await self._send(response.SerializeToString())

@@ -1,4 +1,4 @@
-"""Envoy's secret discovery and aggregated discovery services over the streams, on grpc.aio with bytes in and out.
+"""Envoy's secret discovery and aggregated discovery services over the streams.
 
 | service | methods |
 | --- | --- |
@@ -13,11 +13,10 @@ what it has.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Any, Final, Protocol
+from typing import Final
 
-import grpc
 import structlog
 from cachetools import LRUCache
 from google.protobuf.message import DecodeError
@@ -26,25 +25,22 @@ from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import SECRET_TYPE, SecretCache
 from sidecar.directory.audience import ANY_NAME
 from sidecar.directory.entry import Entry, Unknown
+from sidecar.grpcfast import Call, Reply, RpcError, Status, reply
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds.counters import Counters
 from sidecar.xds.ended import FILTER_TYPE, EndedRegistrations
 from sidecar.xds.index import Index
 from sidecar.xds.lease import EndedLease
 from sidecar.xds.resolver import Later, Loader, Names, Resolver, Served
-from sidecar.xds.stream import SecretStream, Send
+from sidecar.xds.stream import SecretStream
 from sidecar.xds.subscription import DeltaSubscription, Received, Rejection, StateOfTheWorldSubscription, Subscription
 
 REMEMBERED_NACKS: Final = 1024
 
+# Requests of a stream that are read before it writes and others have their turn (a millisecond).
+AT_ONCE: Final = 64
+
 log = structlog.stdlib.get_logger(__name__)
-
-
-class Context(Protocol):
-    """What is used of grpc.aio's ServicerContext."""
-
-    async def write(self, message: bytes) -> None: ...
-    async def abort(self, code: grpc.StatusCode, details: str) -> None: ...
 
 
 class SecretService:
@@ -63,9 +59,8 @@ class SecretService:
         self._platform = platform
         self._resolver = Resolver(names, loader, secrets, platform)
         self._index: Index[SecretStream] = Index()
-        self._streams: dict[SecretStream, asyncio.Task[None]] = {}
+        self._streams: dict[SecretStream, Call] = {}
         self._ended = ended
-        self._leases: set[EndedLease] = set()
         self._nacks: LRUCache[tuple[str, str], None] = LRUCache(REMEMBERED_NACKS)
         self.counters = Counters()
         platform.on_change = self.on_platform_change
@@ -93,8 +88,8 @@ class SecretService:
             stream.changed_all()
 
     def _on_ended(self) -> None:
-        for lease in self._leases:
-            lease.changed()
+        for call in self._streams.values():
+            call.wake()
 
     def _on_any_change(self) -> None:
         """Names that the directory does not hold may have gone. Those that are still there are not sent again."""
@@ -123,22 +118,15 @@ class SecretService:
             yield facts.names[0], facts.not_after.timestamp()
         yield from self._secrets.expiries()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End every stream in good order, so that a server that stops does not wait for them; Envoy reconnects."""
-        writers = list(self._streams.values())
-        for writer in writers:
-            writer.cancel()
-        await asyncio.gather(*writers, return_exceptions=True)
+        for stream in self._streams:
+            stream.end()
 
-    async def delta(self, requests: AsyncIterator[bytes], context: Context) -> None:
+    async def delta(self, call: Call) -> None:
+        """Streaming."""
         subscription = DeltaSubscription(SECRET_TYPE)
-        turn = asyncio.Lock()  # a stream takes one write at a time
-
-        async def send(message: bytes) -> None:
-            async with turn:
-                await context.write(message)
-
-        lease = EndedLease(self._ended, self.counters, send)
+        lease = EndedLease(self._ended, self.counters, call.send)
 
         def receive(data: bytes) -> Received:
             request = wire.DeltaDiscoveryRequest.FromString(data)
@@ -147,13 +135,10 @@ class SecretService:
                 return Received(rejection=lease.receive(request))
             return subscription.receive(request) if _is_secret(request.type_url) else Received()
 
-        self._leases.add(lease)
-        try:
-            await self._serve(subscription, receive, requests, context, send, lease.run)
-        finally:
-            self._leases.remove(lease)
+        await self._serve(call, subscription, receive, lease)
 
-    async def state_of_the_world(self, requests: AsyncIterator[bytes], context: Context) -> None:
+    async def state_of_the_world(self, call: Call) -> None:
+        """Streaming."""
         subscription = StateOfTheWorldSubscription(SECRET_TYPE)
 
         def receive(data: bytes) -> Received:
@@ -161,15 +146,14 @@ class SecretService:
             _log_opening(request, len(request.resource_names))
             return subscription.receive(request) if _is_secret(request.type_url) else Received()
 
-        await self._serve(subscription, receive, requests, context, context.write)
+        await self._serve(call, subscription, receive)
 
-    async def fetch(self, data: bytes, context: Context) -> bytes:
-        """All of the asked names that there are, once. Names without a certificate are left out."""
+    async def fetch(self, data: bytes) -> Reply:
+        """Unary. All of the asked names that there are, once. Names without a certificate are left out."""
         try:
             request = wire.DiscoveryRequest.FromString(data)
         except DecodeError:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a DiscoveryRequest")
-            raise
+            raise RpcError(Status.INVALID_ARGUMENT, "not a DiscoveryRequest") from None
         names = dict.fromkeys(request.resource_names) if _is_secret(request.type_url) else {}
         found = [answer for name in names if isinstance(answer := await self._answer(name), Served)]
         response = wire.DiscoveryResponse(
@@ -177,7 +161,7 @@ class SecretService:
             resources=[answer.resource for answer in found],
             type_url=SECRET_TYPE,
         )
-        return bytes(response.SerializeToString())
+        return reply(response.SerializeToString())
 
     async def _answer(self, name: str) -> object:
         answer = self._resolver.resolve(name, None)
@@ -185,42 +169,44 @@ class SecretService:
 
     async def _serve(
         self,
+        call: Call,
         subscription: Subscription,
         receive: Callable[[bytes], Received],
-        requests: AsyncIterator[bytes],
-        context: Context,
-        send: Send,
-        *beside: Callable[[], Coroutine[Any, Any, None]],
+        lease: EndedLease | None = None,
     ) -> None:
-        stream = SecretStream(subscription, self._resolver, self._index, self.counters, send)
-
-        async def read() -> None:
-            async for data in requests:
-                received = receive(data)
-                if received.rejection is not None:
-                    self._on_nack(received.rejection)
-                stream.receive(received)
-
-        writer = asyncio.create_task(stream.run(), name="xds writer")
-        others = [asyncio.create_task(run(), name="xds lease") for run in beside]
-        tasks = (asyncio.create_task(read(), name="xds reader"), writer, *others)
-        self._streams[stream] = writer
+        """All that a stream does, one after the other: while it writes to a client that does not read, it does not
+        read from it either, so that nothing but names can pile up."""
+        stream = SecretStream(subscription, self._resolver, self._index, self.counters, call.send, call.wake)
+        self._streams[stream] = call
         self.counters.streams += 1
         try:
-            # The reader ends with the client, the writers when a write fails or in `close`.
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if not task.cancelled():
-                    task.result()
+            while not (call.ended or stream.over):
+                full = self._read(call, stream, receive)
+                await stream.write()
+                if lease is not None:
+                    await lease.write()
+                if full or stream.waiting:
+                    await asyncio.sleep(0)
+                else:
+                    await call.wait(_first(stream.due_at, lease.due_at if lease is not None else None))
         except DecodeError:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a discovery request")
+            raise RpcError(Status.INVALID_ARGUMENT, "not a discovery request") from None
         finally:
             self.counters.streams -= 1
             del self._streams[stream]
             stream.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _read(self, call: Call, stream: SecretStream, receive: Callable[[bytes], Received]) -> bool:
+        """What has come, or the first AT_ONCE of it. Returns whether there may be more."""
+        for _ in range(AT_ONCE):
+            data = call.take()
+            if data is None:
+                return False
+            received = receive(data)
+            if received.rejection is not None:
+                self._on_nack(received.rejection)
+            stream.receive(received)
+        return True
 
     def _on_nack(self, rejection: Rejection) -> None:
         """Not answered: the client keeps what it had, and hears of the name again when it changes or is asked for."""
@@ -241,3 +227,7 @@ def _log_opening(request: wire.DeltaDiscoveryRequest | wire.DiscoveryRequest, na
 def _is_secret(type_url: str) -> bool:
     """A stream of SecretDiscoveryService need not say the type."""
     return type_url in {SECRET_TYPE, ""}
+
+
+def _first(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)

@@ -1,7 +1,8 @@
 """One stream's work: which names wait for an answer, who is loading, what is written, in what order.
 
 It does not know gRPC: requests come in decoded, `send` takes bytes and may block for as long as the client is slow.
-What waits is names, never messages, and each name once. One task writes; loads are tasks that hand their answer to it.
+What waits is names, never messages, and each name once. The stream's own task calls `write`, after requests and when it
+is woken; loads are tasks that leave their answer and wake it.
 Names that the client asked for go before names that changed, so a push to thousands does not keep a handshake waiting.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -18,7 +19,7 @@ from sidecar.xds.counters import Counters
 from sidecar.xds.index import Index
 from sidecar.xds.resolver import Answer, Failed, Later, Outcome, Removed, Resolver, Served
 from sidecar.xds.spellings import Spellings
-from sidecar.xds.subscription import REMOVED, Received, Subscription
+from sidecar.xds.subscription import REMOVED, Received, Response, Subscription
 
 # Removals in one response, and names looked at before other tasks run (two milliseconds).
 SLICE: Final = 500
@@ -33,13 +34,19 @@ MAX_LOADING: Final = 10_000
 # Seconds until a failure is tried again, the last one for ever: 0.5, 1.5, 3.5, 8.5, 13.5 … after the first.
 RETRY_DELAYS: Final = (0.5, 1.0, 2.0, 5.0)
 
-Send = Callable[[bytes], Awaitable[None]]
-
 log = structlog.stdlib.get_logger(__name__)
 
 
+class Send(Protocol):
+    def __call__(self, *messages: bytes) -> Awaitable[None]:
+        """Write them; returns when the client has room for more."""
+
+
 class SecretStream:
-    """`receive` and `changed` are synchronous and cheap; `run` writes until it is cancelled; `close` afterwards."""
+    """`receive`, `changed` and `end` are synchronous and cheap; `write` has one caller; `close` afterwards.
+
+    `wake` is called when there may be something to write, or the stream is over.
+    """
 
     def __init__(
         self,
@@ -48,12 +55,14 @@ class SecretStream:
         index: Index[SecretStream],
         counters: Counters,
         send: Send,
+        wake: Callable[[], None],
     ) -> None:
         self._subscription = subscription
         self._resolver = resolver
         self._index = index
         self._counters = counters
         self._send = send
+        self._wake = wake
         self._spellings = Spellings()
         self._farewell: dict[str, None] = {}
         # Not a dict: taking its first item again and again costs a scan over the places of those taken before.
@@ -62,9 +71,10 @@ class SecretStream:
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._loaded: dict[str, Answer] = {}
         self._retries: dict[str, tuple[int, asyncio.TimerHandle]] = {}
-        self._wake = asyncio.Event()
         self._blocked_until: float | None = None
         self._counted = 0
+        self.over = False
+        """To be ended in good order."""
 
     def receive(self, received: Received) -> None:
         """A request came in."""
@@ -80,7 +90,6 @@ class SecretStream:
             if self._subscription.held(name) is not None:
                 self._spellings.served(name)
         self._count()
-        self._wake.set()
 
     def changed(self, names: Iterable[str]) -> None:
         """The answer for these names, as asked, may be another one now."""
@@ -91,17 +100,37 @@ class SecretStream:
                     load.cancel()  # it may have read the row before the change
                 self._loaded.pop(name, None)
                 self._changed[name] = None
-        self._wake.set()
+        self._wake()
 
     def changed_all(self) -> None:
         self.changed(list(self._subscription.names))
 
-    async def run(self) -> None:
-        """Write answers, until cancelled. Raises what `send` raises."""
-        while True:
-            await self._wait()
-            while await self._write_slice():
-                pass
+    def end(self) -> None:
+        self.over = True
+        self._wake()
+
+    async def write(self) -> None:
+        """Settle and write at most a slice of what waits. Raises what `send` raises."""
+        if self._blocked_until is not None:
+            self._unblock(self._blocked_until)
+        if self._subscription.window:
+            responses = self._settle_slice()
+            if responses:
+                await self._send(*(response.data for response in responses))
+                for response in responses:
+                    self._subscription.sent(response)
+        if self._blocked_until is None and self._has_work() and not self._subscription.window:
+            self._blocked_until = asyncio.get_running_loop().time() + ACK_PATIENCE
+
+    @property
+    def waiting(self) -> bool:
+        """There is more to write now."""
+        return self._has_work() and self._subscription.window > 0
+
+    @property
+    def due_at(self) -> float | None:
+        """When to write all the same, by the loop's clock: the client has owed its ACK for too long then."""
+        return self._blocked_until
 
     def close(self) -> None:
         """The stream has ended."""
@@ -117,41 +146,43 @@ class SecretStream:
         self._counters.subscriptions += len(self._subscription) - self._counted
         self._counted = len(self._subscription)
 
-    async def _wait(self) -> None:
-        """Until something happens, or the client has owed its ACK for too long."""
-        if self._subscription.window or not (self._farewell or self._asked or self._changed):
-            self._blocked_until = None
-        elif self._blocked_until is None:
-            self._blocked_until = asyncio.get_running_loop().time() + ACK_PATIENCE
-        try:
-            async with asyncio.timeout_at(self._blocked_until):
-                await self._wake.wait()
-        except TimeoutError:
+    def _has_work(self) -> bool:
+        return bool(self._asked or self._changed or self._farewell)
+
+    def _unblock(self, until: float) -> None:
+        """If the client has acknowledged, or it is `until`."""
+        if self._has_work() and not self._subscription.window:
+            if asyncio.get_running_loop().time() < until:
+                return
             log.warning("client_does_not_acknowledge", waiting=len(self._asked) + len(self._changed))
             self._subscription.give_up()
-        self._wake.clear()
+        self._blocked_until = None
 
-    async def _write_slice(self) -> bool:
-        """Settle and write at most a slice of what waits. Returns whether there was anything to do."""
-        if not self._subscription.window:
-            return False
-        removed: dict[str, Outcome | None] = dict.fromkeys(self._farewell)
+    def _settle_slice(self) -> list[Response]:
+        responses: list[Response] = []
+        removed = list(self._farewell)
         self._farewell.clear()
-        served: list[tuple[str, Served]] = []
+        window = self._subscription.window
         settled = 0
-        while settled < SLICE and len(served) < self._subscription.window and (name := self._next()) is not None:
+        while settled < SLICE and len(responses) < window and (name := self._next()) is not None:
             settled += 1
             match self._settle(name):
-                case Served() as answer:
-                    served.append((name, answer))
+                case Served(version, resource):
+                    self._spellings.served(name)
+                    self._count_answer(name, "served")
+                    responses.append(self._subscription.resource(name, version, resource))
                 case Outcome() as outcome:
-                    removed[name] = outcome
-        if removed:
-            await self._write_removed(removed)
-        for name, answer in served:
-            await self._write_served(name, answer)
-        await asyncio.sleep(0)
-        return settled > 0 or bool(removed)
+                    self._spellings.gone(name)
+                    self._count_answer(name, outcome.value)
+                    removed.append(name)
+        if removed and (response := self._subscription.removed(removed)) is not None:
+            responses.append(response)
+        return responses
+
+    def _count_answer(self, name: str, counter: str) -> None:
+        if not self._subscription.owed(name):
+            counter = "pushes"
+        setattr(self._counters, counter, getattr(self._counters, counter) + 1)
 
     def _next(self) -> str | None:
         for waiting in (self._asked, self._changed):
@@ -199,7 +230,7 @@ class SecretStream:
         del self._loading[name]
         self._loaded[name] = answer
         self._asked[name] = None
-        self._wake.set()
+        self._wake()
 
     def _fail(self, name: str, failed: Failed) -> Served | Outcome | None:
         """A client that has a certificate keeps it, whichever it is."""
@@ -238,33 +269,3 @@ class SecretStream:
         self._changed.pop(name, None)
         self._farewell.pop(name, None)
         self._end_retries(name)
-
-    async def _write_removed(self, removed: dict[str, Outcome | None]) -> None:
-        response = self._subscription.removed(removed)
-        for name, outcome in removed.items():
-            self._spellings.gone(name)
-            if outcome is None:
-                continue
-            if self._subscription.owed(name):
-                setattr(self._counters, outcome.value, getattr(self._counters, outcome.value) + 1)
-            else:
-                self._counters.pushes += 1
-        if response is not None:
-            await self._send(response.data)
-            self._subscription.sent(response)
-
-    async def _write_served(self, name: str, answer: Served) -> None:
-        # Since it was settled, while others were written: dropped, or as many spellings of it were served.
-        if name not in self._subscription:
-            return
-        if not self._spellings.allows(name):
-            self._asked[name] = None
-            return
-        self._spellings.served(name)
-        if self._subscription.owed(name):
-            self._counters.served += 1
-        else:
-            self._counters.pushes += 1
-        response = self._subscription.resource(name, answer.version, answer.resource)
-        await self._send(response.data)
-        self._subscription.sent(response)

@@ -17,6 +17,7 @@ import pytest
 from scenes import edge as edges
 from scenes.edge import PLATFORM, TEMPLATE, Edge
 from scenes.load import PAUSE, Load, load
+from scenes.secrets import DeltaClient
 
 from embedded.background import Background
 from embedded.database import Database
@@ -242,7 +243,7 @@ async def over_tcp(
     pki: Pki,
     ports: Callable[[int], list[int]],
 ) -> AsyncIterator[Edge]:
-    """Checks on TCP with mutual TLS; no Envoy. `cert` is the server's identity and the client's.
+    """Both sockets on TCP with mutual TLS; no Envoy. `cert` is the server's identity and the client's.
 
     Its files are not in `state_dir`, which is searched for keys in the end.
     """
@@ -252,24 +253,29 @@ async def over_tcp(
     for name, text in (("cert", identity.chain_pem), ("key", identity.key_pem), ("client_ca", pki.root_pem)):
         (tmp_path / name).write_text(text)
         edge.environment[f"NAMEPLATE_TLS_{name.upper()}_FILE"] = str(tmp_path / name)
-    edge.environment["NAMEPLATE_CHECK_ADDRESS"] = f"localhost:{ports(1)[0]}"
+    checks, xds = ports(2)
+    edge.environment["NAMEPLATE_CHECK_ADDRESS"] = f"localhost:{checks}"
+    edge.environment["NAMEPLATE_XDS_ADDRESS"] = f"localhost:{xds}"
     await edge.add_tenant("acme")
     await edge.start_sidecar()
     yield edge
     await edge.stop_sidecar()
 
 
-async def ask_for_ever(edge: Edge, answers: list[bool]) -> None:
-    """On one channel, which connects again when it is told to. Each call is tried once."""
+def secure_channel(edge: Edge, address: str) -> grpc.aio.Channel:
+    """`address`: the variable that holds it."""
     ca, key, chain = (
         Path(edge.environment[f"NAMEPLATE_TLS_{name}_FILE"]).read_bytes() for name in ("CLIENT_CA", "KEY", "CERT")
     )
     credentials = grpc.ssl_channel_credentials(ca, key, chain)
+    return grpc.aio.secure_channel(edge.environment[address], credentials, [("grpc.enable_retries", 0)])
+
+
+async def ask_for_ever(edge: Edge, answers: list[bool]) -> None:
+    """On one channel, which connects again when it is told to. Each call is tried once."""
     request = CheckRequest()
     request.attributes.request.http.host = request.attributes.tls_session.sni = PLATFORM_HOST
-    async with grpc.aio.secure_channel(
-        edge.environment["NAMEPLATE_CHECK_ADDRESS"], credentials, [("grpc.enable_retries", 0)]
-    ) as channel:
+    async with secure_channel(edge, "NAMEPLATE_CHECK_ADDRESS") as channel:
         check = channel.unary_unary(
             "/envoy.service.auth.v3.Authorization/Check",
             request_serializer=CheckRequest.SerializeToString,
@@ -281,8 +287,11 @@ async def ask_for_ever(edge: Edge, answers: list[bool]) -> None:
 
 
 async def test_over_tcp_a_replacement_loses_no_call(over_tcp: Edge, eventually: Eventually) -> None:
-    """A port has no name to be renamed, so both listen on it for a moment."""
+    """A port has no name to be renamed, so both listen on it for a moment. A stream of secrets ends in good order."""
     answers: list[bool] = []
+    stream = DeltaClient(secure_channel(over_tcp, "NAMEPLATE_XDS_ADDRESS"))
+    await stream.subscribe("nobody.test")
+    assert (await stream.read()).removed == ("nobody.test",)
     clients = [asyncio.create_task(ask_for_ever(over_tcp, answers)) for _ in range(4)]
     (before,) = children(over_tcp.running.pid)
     over_tcp.running.signal(signal.SIGHUP)
@@ -296,3 +305,8 @@ async def test_over_tcp_a_replacement_loses_no_call(over_tcp: Edge, eventually: 
     assert [type(end) for end in ended] == [asyncio.CancelledError] * len(clients), ended
     assert all(answers)
     assert children(over_tcp.running.pid) != [before]
+    assert await stream.ended() is grpc.StatusCode.OK
+    again = DeltaClient(secure_channel(over_tcp, "NAMEPLATE_XDS_ADDRESS"))
+    await again.subscribe("nobody.test")
+    assert (await again.read()).removed == ("nobody.test",)
+    again.close()

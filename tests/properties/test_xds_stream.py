@@ -8,6 +8,7 @@ when the history lets it, so writes, changes and requests come in every order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from unittest import mock
 from uuid import uuid4
@@ -87,11 +88,12 @@ class World:
         self.told: dict[str, str] = dict(self.has)
         self.credit: Counter[str] = Counter()
         self.subscription = DeltaSubscription(SECRET_TYPE)
+        self.woken = asyncio.Event()
         self.stream = SecretStream(
-            self.subscription, self.service._resolver, self.service._index, Counters(), self.write
+            self.subscription, self.service._resolver, self.service._index, Counters(), self.write, self.woken.set
         )
-        self.writer = asyncio.create_task(self.stream.run())
-        self.service._streams[self.stream] = self.writer
+        self.writer = asyncio.create_task(self.run())
+        self.service._streams[self.stream] = mock.sentinel.call
         if self.interest:
             self.ask(self.interest, initial_resource_versions=self.has)
 
@@ -101,8 +103,24 @@ class World:
         await asyncio.gather(self.writer, return_exceptions=True)
         self.stream.close()
 
-    async def write(self, data: bytes) -> None:
-        await self.allowed.acquire()
+    async def run(self) -> None:
+        """What the stream's task does."""
+        while True:
+            await self.stream.write()
+            if self.stream.waiting:
+                await asyncio.sleep(0)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self.stream.due_at):
+                    await self.woken.wait()
+            self.woken.clear()
+
+    async def write(self, *messages: bytes) -> None:
+        for message in messages:
+            await self.allowed.acquire()
+            self.read(message)
+
+    def read(self, data: bytes) -> None:
         response = wire.DeltaDiscoveryResponse.FromString(data)
         said = {item.name: item.version for item in response.resources}
         assert len(said) <= 1
@@ -124,6 +142,7 @@ class World:
     def request(self, **fields: object) -> None:
         data = wire.DeltaDiscoveryRequest(**fields).SerializeToString()
         self.stream.receive(self.subscription.receive(wire.DeltaDiscoveryRequest.FromString(data)))
+        self.woken.set()
 
     def ask(self, wanted: set[str] | list[str], **fields: object) -> None:
         self.interest |= set(wanted)
@@ -191,7 +210,7 @@ class World:
         """The client reads until nothing waits any more; a Vault that is away has said so by then."""
         for _ in range(1000):
             self.allowed.release()
-        while self.stream._asked or self.stream._changed or self.stream._loading or self.stream._wake.is_set():
+        while self.stream._asked or self.stream._changed or self.stream._loading or self.woken.is_set():
             assert not self.writer.done(), self.writer.result()
             await asyncio.sleep(0)
         for _ in range(20):

@@ -32,9 +32,10 @@ from sidecar.directory.entry import Entry, PlatformDomain
 from sidecar.directory.postgres import Postgres
 from sidecar.directory.rows import Everything
 from sidecar.directory.source import Source
+from sidecar.grpcfast import Server
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.wire import secret_pb2
-from sidecar.xds import server as xds
+from sidecar.xds import methods as xds
 from sidecar.xds.ended import EndedRegistrations
 from sidecar.xds.service import SecretService
 
@@ -113,6 +114,12 @@ def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    server: Server
+    listener: asyncio.Server
+
+
 @dataclass(slots=True)
 class Room:
     """`directory` is complete; what is written into it is announced as the feed would."""
@@ -126,7 +133,11 @@ class Room:
     platform: PlatformCertificate
     service: SecretService
     socket: Path
-    _server: grpc.aio.Server = field(repr=False)
+    _serving: Serving = field(repr=False)
+
+    @property
+    def server(self) -> Server:
+        return self._serving.server
 
     async def store(self, path: str, certificate: Certificate) -> int:
         """Write to Vault as control does. Returns the version."""
@@ -183,11 +194,14 @@ class Room:
         return grpc.aio.insecure_channel(f"unix:{self.socket}", options=[("grpc.use_local_subchannel_pool", 1)])
 
     async def stop(self) -> None:
-        """End the gRPC server; its streams end at once."""
-        await asyncio.gather(self.service.close(), self._server.stop(1.0))
+        """End the gRPC server as the sidecar does; its streams end at once."""
+        self._serving.listener.close()
+        self.server.drain()
+        self.service.close()
+        await self.server.wait_closed(1.0)
 
     async def start_again(self) -> None:
-        self._server = await _serve(self.service, self.socket)
+        self._serving = await _serve(self.service, self.socket)
 
 
 def _uuid(text: str) -> Any:
@@ -196,12 +210,10 @@ def _uuid(text: str) -> Any:
     return UUID(text)
 
 
-async def _serve(service: SecretService, socket: Path) -> grpc.aio.Server:
-    server = grpc.aio.server(options=xds.OPTIONS)
-    server.add_generic_rpc_handlers(tuple(xds.handlers(service)))
-    server.add_insecure_port(f"unix:{socket}")
-    await server.start()
-    return server
+async def _serve(service: SecretService, socket: Path) -> Serving:
+    server = Server(xds.methods(service))
+    socket.unlink(missing_ok=True)
+    return Serving(server, await asyncio.get_running_loop().create_unix_server(server.protocol, socket))
 
 
 @contextlib.asynccontextmanager

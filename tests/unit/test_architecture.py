@@ -27,8 +27,11 @@ FORBIDDEN = {
         "hvac": "0.1 s of start and a synchronous client",
         "acme": "it never issues",
         "dns": "it never verifies",
+        "grpc": "one gRPC stack, sidecar.grpcfast; grpcio costs 30 times as much a check",
+        "grpc_health": "sidecar.health",
+        "httpx": "ten times the processor time of sidecar.certs.http a read of Vault, on the checks' loop",
     },
-    "core": {"hvac": "control only", "starlette": "the API only", "grpc": "the sidecar only"},
+    "core": {"hvac": "control only", "starlette": "the API only", "grpc": "the bench and the tests only"},
     "api": {"asyncpg": "SQL is control's", "hvac": "keys are control's"},
 }
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from core.certificate import Certificate, CertificateError
+from core.certificate import Certificate, CertificateError, load_key
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -125,6 +126,71 @@ def test_a_key_of_a_kind_that_envoy_does_not_take_is_refused(key) -> None:
 def test_the_usual_kinds_of_key_are_taken(key) -> None:
     chain, _ = Authority().issue("shop.example", key=key)
     Certificate.parse(chain, key_pem(key)).check("shop.example", NOW)
+
+
+def numbers_of(key: rsa.RSAPrivateKey) -> dict[str, int]:
+    numbers = key.private_numbers()
+    return {name: getattr(numbers, name) for name in ("p", "q", "d", "dmp1", "dmq1", "iqmp")}
+
+
+def rsa_pem(public: rsa.RSAPublicNumbers, *, p: int, q: int, d: int, dmp1: int, dmq1: int, iqmp: int) -> str:
+    """PKCS#1 (RFC 8017, A.1.2) of numbers that need not belong together; the library makes none of those."""
+    content = b"".join(map(der_integer, (0, public.n, public.e, d, p, q, dmp1, dmq1, iqmp)))
+    text = base64.encodebytes(der(0x30, content)).decode()
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{text}-----END RSA PRIVATE KEY-----\n"
+
+
+def der_integer(value: int) -> bytes:
+    return der(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
+def der(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + (octets if length < 0x80 else bytes([0x80 | len(octets)]) + octets) + content
+
+
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OTHER_RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def test_an_rsa_key_in_its_own_form_is_taken() -> None:
+    chain, _ = Authority().issue("shop.example", key=RSA)
+    Certificate.parse(chain, rsa_pem(RSA.public_key().public_numbers(), **numbers_of(RSA)))
+
+
+@pytest.mark.parametrize("name", ["p", "q", "d", "dmp1", "dmq1", "iqmp"])
+@pytest.mark.parametrize("change", ["another's", "off by two"])
+def test_an_rsa_key_whose_numbers_do_not_belong_together_is_refused(name: str, change: str) -> None:
+    """It has the leaf's public numbers, but could not sign for it."""
+    chain, _ = Authority().issue("shop.example", key=RSA)
+    numbers = numbers_of(RSA)
+    wrong = numbers_of(OTHER_RSA)[name] if change == "another's" else numbers[name] + 2
+    broken = rsa_pem(RSA.public_key().public_numbers(), **{**numbers, name: wrong})
+    assert code(lambda: Certificate.parse(chain, broken)) == "certificate_unreadable"
+
+
+def test_an_rsa_key_whose_factors_are_not_prime_is_refused() -> None:
+    """All numbers belong together, as the congruences go, and yet it cannot sign."""
+    e, three = 65537, 3
+    p, q = numbers_of(RSA)["p"] * three, numbers_of(RSA)["q"]
+    order = (p - 1) * (q - 1)
+    try:
+        d = pow(e, -1, order)
+    except ValueError:
+        p, order = p * three, (p * three - 1) * (q - 1)
+        d = pow(e, -1, order)
+    public = rsa.RSAPublicNumbers(e, p * q)
+    broken = rsa_pem(public, p=p, q=q, d=d, dmp1=d % (p - 1), dmq1=d % (q - 1), iqmp=pow(q, -1, p))
+    with pytest.raises(ValueError, match="signs"):
+        load_key(broken)
+    chain, _ = Authority().issue("shop.example", key=RSA)
+    assert code(lambda: Certificate.parse(chain, broken)) == "certificate_unreadable"
+
+
+def test_an_rsa_key_of_another_leaf_is_refused() -> None:
+    chain, _ = Authority().issue("shop.example", key=RSA)
+    assert code(lambda: Certificate.parse(chain, key_pem(OTHER_RSA))) == "certificate_key_mismatch"
 
 
 def test_a_record_without_a_key_is_refused() -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from sidecar.grpcfast import Server
-from sidecar.listen import Endpoint, ListenError, TcpAddress, TlsFiles, UnixAddress, bind_tcp, claim, parse_address
+from sidecar.listen import Endpoint, ListenError, TcpAddress, TlsFiles, UnixAddress, bind_tcp, parse_address
 from sidecar.socket_path import Holder
 
 
@@ -133,10 +133,9 @@ async def test_a_socket_that_a_killed_process_left_is_replaced(state_dir, name):
 async def test_a_socket_that_somebody_listens_on_is_left_alone(state_dir):
     path = state_dir / "check.sock"
     async with serving(Endpoint(UnixAddress(path), None)):
-        for use in (Endpoint(UnixAddress(path), None).bind, lambda: claim(UnixAddress(path), None, replace=False)):
-            with pytest.raises(ListenError) as refusal:
-                use()
-            assert refusal.value.code == "address_in_use"
+        with pytest.raises(ListenError) as refusal:
+            Endpoint(UnixAddress(path), None).bind()
+        assert refusal.value.code == "address_in_use"
         assert await reachable(f"unix:{path}")
         assert list(state_dir.iterdir()) == [path]
 
@@ -216,13 +215,9 @@ async def test_a_name_that_is_gone_or_leads_to_a_dead_socket_is_nobodys(state_di
 
 
 async def test_tcp_without_client_certificates_is_refused():
-    for use in (
-        Endpoint(TcpAddress("127.0.0.1", 0), None).bind,
-        lambda: claim(TcpAddress("127.0.0.1", 0), None, replace=False),
-    ):
-        with pytest.raises(ListenError) as refusal:
-            use()
-        assert refusal.value.code == "tls_required"
+    with pytest.raises(ListenError) as refusal:
+        Endpoint(TcpAddress("127.0.0.1", 0), None).bind()
+    assert refusal.value.code == "tls_required"
 
 
 def pair(name: str, issuer: tuple[x509.Certificate, Any] | None) -> tuple[x509.Certificate, Any]:

@@ -21,7 +21,7 @@ from embedded.database import Database
 from embedded.postgres import Postgres
 from embedded.process import Process
 from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
-from sidecar.xds.server import AGGREGATED
+from sidecar.xds.methods import AGGREGATED
 
 ROOT = TEMPLATE.parents[1]
 
@@ -106,6 +106,8 @@ async def test_the_metrics_show_what_happened(started, eventually):
     assert metrics["nameplate_feed_age_seconds"] < 10
     assert metrics["nameplate_certificate_fetch_seconds_count"] == 0
     assert metrics["process_resident_memory_bytes"] > 0
+    assert metrics['nameplate_grpc_calls_total{socket="checks"}'] == 2
+    assert metrics['nameplate_grpc_calls_total{socket="xds"}'] == 0
 
 
 async def test_each_metric_is_there_once_and_explained(started):

@@ -45,6 +45,67 @@ async def test_many_messages_may_be_under_way_at_once(served):
         assert [message async for message in channel.stream_stream(ECHO)(requests())] == messages
 
 
+async def test_a_handler_waits_for_a_message_for_others_for_a_time_and_for_the_end(served):
+    calls: list[Call] = []
+    pause: float | None = None
+
+    async def answer(call: Call) -> None:
+        calls.append(call)
+        while not call.ended:
+            await call.send(call.take() or b"nothing")
+            await call.wait(None if pause is None else asyncio.get_running_loop().time() + pause)
+
+    running = await served({ECHO: Streaming(answer)})
+    async with running.channel() as channel:
+        call = channel.stream_stream(ECHO)()
+        assert await call.read() == b"nothing"
+        await call.write(b"a message")
+        assert await call.read() == b"a message"
+        pause = 0.01
+        calls[0].wake()
+        for _ in range(3):
+            assert await call.read() == b"nothing"
+        pause = None
+        await call.done_writing()
+        while await call.read() is not grpc.aio.EOF:
+            pass
+        assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_handler_does_not_wait_when_the_end_came_with_the_last_message(served):
+    async def answer(call: Call) -> None:
+        await call.send(b"ready")
+        while not call.ended:
+            while (message := call.take()) is not None:
+                await call.send(message)
+            await call.wait()
+
+    running = await served({ECHO: Streaming(answer)})
+    async with RawClient.connect(running.path) as client:
+        stream = client.open(ECHO)
+        await client.flush()
+        while not client.answers[stream].data:
+            await client.step()
+        client.send(stream, frame(b"the last"), ended=True)
+        answer_of_it = await client.answer(stream)
+    assert (answer_of_it.data, answer_of_it.status) == (frame(b"ready") + frame(b"the last"), Status.OK)
+
+
+async def test_several_messages_sent_at_once_come_in_their_order(served):
+    async def twice(call: Call) -> None:
+        async for message in call:
+            await call.send(message, message + b"!")
+
+    running = await served({ECHO: Streaming(twice)})
+    async with running.channel() as channel:
+        call = channel.stream_stream(ECHO)()
+        for message in (b"one", b"two"):
+            await call.write(message)
+            assert [await call.read(), await call.read()] == [message, message + b"!"]
+        await call.done_writing()
+        assert await call.code() is grpc.StatusCode.OK
+
+
 async def test_a_message_of_64_megabytes_goes_both_ways(served):
     running = await served({ECHO: Streaming(echo, max_message=64 * MEGABYTE)})
     message = bytes(range(256)) * (64 * MEGABYTE // 256)

@@ -11,7 +11,7 @@ from scenes.entries import changed
 from scenes.secrets import PLATFORM, DeltaClient, certificate_in, name_in
 
 from sidecar.wire import discovery_pb2 as wire
-from sidecar.xds import server as xds
+from sidecar.xds import methods as xds
 from sidecar.xds.spellings import LIMIT
 from sidecar.xds.stream import ACK_PATIENCE, SLICE
 
@@ -288,7 +288,7 @@ async def test_streams_end_in_good_order_when_the_service_closes(room, client, e
     await room.add("shop.brand.test")
     await client.subscribe("shop.brand.test")
     await client.read()
-    await room.service.close()
+    room.service.close()
     assert await client.ended() is grpc.StatusCode.OK
     assert (room.service.counters.streams, room.service.counters.subscriptions) == (0, 0)
 

@@ -11,7 +11,7 @@ from scenes.secrets import certificate_in, name_in
 
 from sidecar.certs.secrets import SECRET_TYPE
 from sidecar.wire import discovery_pb2 as wire
-from sidecar.xds import server as xds
+from sidecar.xds import methods as xds
 
 
 class Client:

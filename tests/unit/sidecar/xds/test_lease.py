@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
@@ -27,20 +27,32 @@ class Client:
         self.ended = EndedRegistrations()
         self.counters = Counters()
         self.responses: asyncio.Queue[Response] = asyncio.Queue()
+        self.woken = asyncio.Event()
         self.acknowledging = True
         self.lease = EndedLease(self.ended, self.counters, self._send)
-        self.ended.on_change = self.lease.changed
+        self.ended.on_change = self.woken.set
 
-    async def _send(self, message: bytes) -> None:
-        response = Response.FromString(message)
-        self.responses.put_nowait(response)
-        if self.acknowledging:
-            self.receive(response_nonce=response.nonce)
+    async def _send(self, *messages: bytes) -> None:
+        for message in messages:
+            response = Response.FromString(message)
+            self.responses.put_nowait(response)
+            if self.acknowledging:
+                self.receive(response_nonce=response.nonce)
+
+    async def run(self) -> None:
+        """What a stream's task does for its lease."""
+        while True:
+            await self.lease.write()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self.lease.due_at):
+                    await self.woken.wait()
+            self.woken.clear()
 
     def receive(self, error: str = "", **fields: object) -> object:
         request = wire.DeltaDiscoveryRequest(type_url=FILTER_TYPE, **fields)
         if error:
             request.error_detail.message = error
+        self.woken.set()
         return self.lease.receive(request)
 
     async def next(self) -> Response:
@@ -53,10 +65,10 @@ class Client:
         return self.responses.empty()
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def client() -> AsyncIterator[Client]:
     client = Client()
-    running = asyncio.create_task(client.lease.run())
+    running = asyncio.create_task(client.run())
     try:
         yield client
     finally:
