@@ -27,7 +27,7 @@ from sidecar.grpcfast.under_way import (
     outcome_of,
     problem_of,
 )
-from sidecar.http2 import DATA, DRAINED, REQUEST, RESET, Connection, ErrorCode, Event, Reply
+from sidecar.http2 import DATA, DRAINED, REQUEST, RESET, WHOLE, Connection, ErrorCode, Event, Reply
 
 
 class Calls:
@@ -45,13 +45,23 @@ class Calls:
         calls = self._calls
         begun = 0
         for event in events:
-            if event[0] == DATA:
+            if event[0] == WHOLE:
+                _, stream_id, asked, data = event
+                if (
+                    type(asked) is Request
+                    # not compressed, and all of it is in this frame
+                    and int.from_bytes(data[:PREFIX], "big") == len(data) - PREFIX <= asked.max_message
+                ):
+                    begun += 1
+                    self._serve(stream_id, asked, data[PREFIX:], None)
+                else:
+                    self.handle(((REQUEST, stream_id, asked, False), (DATA, stream_id, data, True)))
+            elif event[0] == DATA:
                 _, stream_id, data, ended = event
                 call = calls.get(stream_id)
                 if (
                     type(call) is Request
                     and (ended or call.early)
-                    # not compressed, and all of it is in this frame
                     and int.from_bytes(data[:PREFIX], "big") == len(data) - PREFIX <= call.max_message
                 ):
                     del calls[stream_id]

@@ -12,7 +12,7 @@ from sidecar.grpcfast.request import Asked
 from sidecar.grpcfast.service import Service
 from sidecar.http2 import Connection, Event
 
-# Events of one read that are answered before anything is written: more than Envoy sends at once. 128 answers.
+# Events of one read that are answered before anything is written: more than Envoy sends at once.
 BATCH: Final = 256
 PING: Final = b"quiet?  "
 
@@ -102,14 +102,14 @@ class GrpcProtocol(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        """The codec has said its last. After an error the peer may still be writing, and a socket that is closed with
-        bytes unread takes our GOAWAY with it: so only our side is closed, until the peer closes or its time is up."""
+        """The codec has said its last. The peer may still be writing, and a socket that is closed with bytes unread resets
+        the connection, and may take what we wrote with it: so only our side is closed, until the peer closes or its time
+        is up."""
         self._ending = True
         self._timer.cancel()
         self._timer = self._later(self._service.limits.linger, self._transport.abort)
-        failed = self._connection.failed is not None
-        self._service.counters.protocol_errors += failed
-        if failed and self._transport.can_write_eof():
+        self._service.counters.protocol_errors += self._connection.failed is not None
+        if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
             self._transport.close()

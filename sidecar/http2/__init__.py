@@ -4,7 +4,7 @@ limits, frames, settings, headers, blocks, states, streams, windows, sending, co
 from sidecar.http2.blocks import encode
 from sidecar.http2.connection import Connection
 from sidecar.http2.errors import ErrorCode
-from sidecar.http2.events import DATA, DRAINED, REQUEST, RESET, Event
+from sidecar.http2.events import DATA, DRAINED, REQUEST, RESET, WHOLE, Event
 from sidecar.http2.headers import HeaderList
 from sidecar.http2.limits import LIMITS, Limits
 from sidecar.http2.reply import Reply
@@ -15,6 +15,7 @@ __all__ = [
     "LIMITS",
     "REQUEST",
     "RESET",
+    "WHOLE",
     "Connection",
     "ErrorCode",
     "Event",

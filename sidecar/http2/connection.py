@@ -13,12 +13,12 @@ from typing import Final
 from sidecar.http2 import frames, settings
 from sidecar.http2.controlling import DRAIN_PING
 from sidecar.http2.errors import ConnectionFault, ErrorCode
-from sidecar.http2.events import DATA, REQUEST, Event, R
-from sidecar.http2.headers import HeaderList
+from sidecar.http2.events import DATA, REQUEST, WHOLE, Event, R
+from sidecar.http2.headers import UNKNOWN_LENGTH, HeaderList
 from sidecar.http2.limits import DEFAULT_WINDOW, LIMITS, MAX_FRAME, Limits
 from sidecar.http2.receiving import NO_ID, ReceivingHalf
 from sidecar.http2.states import State
-from sidecar.http2.streams import CLIENT_LAST, Stream
+from sidecar.http2.streams import ASKED, CLIENT_LAST, Stream
 
 _OPEN: Final = State.OPEN
 _HALF_CLOSED_REMOTE: Final = State.HALF_CLOSED_REMOTE
@@ -104,8 +104,8 @@ class Connection(ReceivingHalf[R]):
     def _read(self, data: bytes, position: int, events: list[Event[R]]) -> int:
         """All whole frames from `position` on; returns the position after them.
 
-        A request that the memo knows and the last DATA of a request are done right here, as what the state table says
-        of them comes to; every other frame goes to `_frame`.
+        A request that the memo knows, the last DATA of a request, and the two after each other are done right here, as
+        what the state table says of them comes to; every other frame goes to `_frame`.
         """
         unpack = frames.HEAD.unpack_from
         streams = self._streams
@@ -142,6 +142,24 @@ class Connection(ReceivingHalf[R]):
                     self._past.last = stream_id
                     self._next = stream_id + 2 if stream_id != CLIENT_LAST else NO_ID
                     self._opened += 1
+                    if known[1] == UNKNOWN_LENGTH and size - position >= 9:
+                        high, length, kind, flags, next_id = unpack(data, position)
+                        stop = position + 9 + length
+                        room = self._room - length
+                        if (
+                            kind == 0
+                            and flags == 1
+                            and next_id == stream_id
+                            and not high
+                            and stop <= size
+                            and length <= self._stream_window
+                            and room >= low_water
+                        ):
+                            self._room = room
+                            streams[stream_id] = ASKED
+                            events.append((WHOLE, stream_id, known[0], data[position + 9 : stop]))
+                            position = stop
+                            continue
                     streams[stream_id] = Stream(_OPEN, self._stream_window, known[1])
                     events.append((REQUEST, stream_id, known[0], False))
                     continue

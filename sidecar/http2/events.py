@@ -10,6 +10,7 @@ REQUEST: Final = 0
 DATA: Final = 1
 RESET: Final = 2
 DRAINED: Final = 3
+WHOLE: Final = 4
 
 Request: TypeAlias = tuple[Literal[0], int, R, bool]
 """stream id, what `read_request` made of the headers, whether the request ends here."""
@@ -21,6 +22,11 @@ may be one that `ErrorCode` does not know."""
 Drained: TypeAlias = tuple[Literal[3], int]
 """stream id: all that was queued on the stream has gone to the output."""
 
-Event: TypeAlias = Request[R] | Data | Reset | Drained
+Whole: TypeAlias = tuple[Literal[4], int, R, bytes]
+"""stream id, what `read_request` made of the headers, payload: a request whose headers and only DATA came in one go.
+It stands for (REQUEST, id, r, False) and (DATA, id, payload, True), and which of the two forms comes is the only thing
+that depends on how the bytes were split."""
 
-__all__ = ["DATA", "DRAINED", "REQUEST", "RESET", "Data", "Drained", "Event", "R", "Request", "Reset"]
+Event: TypeAlias = Request[R] | Data | Reset | Drained | Whole[R]
+
+__all__ = ["DATA", "DRAINED", "REQUEST", "RESET", "WHOLE", "Data", "Drained", "Event", "R", "Request", "Reset", "Whole"]

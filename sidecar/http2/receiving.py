@@ -84,7 +84,7 @@ class ReceivingHalf(ControllingHalf[R]):
 
     def _step(self, stream_id: int, given: Input) -> tuple[Stream | None, Effect]:
         """The stream, if it is open or half-closed, and what to do with the frame. Raises as the table says."""
-        stream = self._streams.get(stream_id)
+        stream = self._own(stream_id)
         effect, state, code = ROWS[self._past.state(stream_id) if stream is None else stream.state][given]
         if effect is Effect.CONNECTION_ERROR:
             raise ConnectionFault(code, "frame on an idle or closed stream")
@@ -96,7 +96,7 @@ class ReceivingHalf(ControllingHalf[R]):
 
     def _refuse(self, stream_id: int, fault: StreamFault, events: list[Event[R]]) -> None:
         """RST_STREAM for a violation; one on no stream, where that cannot be sent, ends the connection."""
-        stream = self._streams.get(stream_id)
+        stream = self._own(stream_id)
         if stream is None:
             raise ConnectionFault(fault.code, fault.reason)
         self._ended_unanswered()

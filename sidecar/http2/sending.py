@@ -12,10 +12,11 @@ from sidecar.http2 import frames
 from sidecar.http2.blocks import NO_TABLE
 from sidecar.http2.errors import ErrorCode
 from sidecar.http2.events import DRAINED, Event, R
+from sidecar.http2.headers import UNKNOWN_LENGTH
 from sidecar.http2.limits import DEFAULT_HEADER_TABLE, DEFAULT_WINDOW, MAX_FRAME, Limits
 from sidecar.http2.reply import Reply
 from sidecar.http2.states import ROWS, Input, State
-from sidecar.http2.streams import PastStreams, Stream
+from sidecar.http2.streams import ASKED, PastStreams, Stream
 from sidecar.http2.windows import give_back
 
 _OPEN: Final = State.OPEN
@@ -137,7 +138,7 @@ class SendingHalf(Generic[R]):
 
     def reset(self, stream_id: int, code: ErrorCode) -> None:
         """RST_STREAM; what waits on the stream is dropped."""
-        stream = self._streams.get(stream_id)
+        stream = self._own(stream_id)
         if stream is None:
             return
         self._out.append(frames.rst_stream(stream_id, code))
@@ -146,7 +147,7 @@ class SendingHalf(Generic[R]):
     def consumed(self, stream_id: int, count: int) -> None:
         """`count` bytes of the stream's DATA are done with, before its request is complete: the peer may send as many
         more. For requests that are longer than `Limits.stream_window`, or never end; others need no call."""
-        stream = self._streams.get(stream_id)
+        stream = self._own(stream_id)
         if stream is None or stream.state is not _OPEN:
             return
         count = min(count, stream.held)
@@ -156,6 +157,13 @@ class SendingHalf(Generic[R]):
         self._top_up()
 
     # Streams that end
+
+    def _own(self, stream_id: int) -> Stream | None:
+        """The stream, for those who may change it."""
+        stream = self._streams.get(stream_id)
+        if stream is ASKED:
+            stream = self._streams[stream_id] = Stream(_HALF_CLOSED_REMOTE, 0, UNKNOWN_LENGTH)
+        return stream
 
     def _advance(self, stream_id: int, stream: Stream, given: Input) -> None:
         """Bring a stream to the state that the table has after `given`."""
@@ -200,13 +208,14 @@ class SendingHalf(Generic[R]):
     def _set_stream_window(self, size: int) -> None:
         """The peer has acknowledged our SETTINGS_INITIAL_WINDOW_SIZE, and so changed every window (RFC 9113 6.9.2)."""
         for stream in self._streams.values():
-            stream.room += size - self._stream_window
+            if stream.state is not _HALF_CLOSED_REMOTE:
+                stream.room += size - self._stream_window
         self._stream_window = size
 
     # What waits for the peer's windows
 
     def _enqueue(self, stream_id: int, kind: int, payload: bytes, end_stream: bool) -> None:
-        stream = self._streams.get(stream_id)
+        stream = self._own(stream_id)
         if stream is None or stream.state is _HALF_CLOSED_LOCAL:
             return
         queue = stream.queue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from sidecar.http2.headers import UNKNOWN_LENGTH
 from sidecar.http2.limits import Limits
 from sidecar.http2.states import State
 
@@ -30,6 +31,11 @@ class Stream:
         """Frames that wait for the peer's window: type, payload, END_STREAM. None until something had to wait or the
         answer is sent in parts."""
         self.queued = 0
+
+
+ASKED: Final = Stream(State.HALF_CLOSED_REMOTE, 0, UNKNOWN_LENGTH)
+"""Stands for each stream whose request came whole and to which nothing else has happened: most are answered before they
+need an object of their own. Never changed."""
 
 
 class PastStreams:

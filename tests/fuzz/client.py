@@ -6,6 +6,7 @@ from typing import Any
 
 import hpack
 from fuzz import wire
+from fuzz.events import apart
 from fuzz.wire import Frame
 
 from sidecar.http2 import LIMITS, Connection, HeaderList, Limits, Reply, encode
@@ -44,7 +45,7 @@ class Client:
 
     def send(self, *parts: bytes) -> list[tuple[Any, ...]]:
         """In one read; returns the events."""
-        events = list(self.connection.receive(b"".join(parts)))
+        events = list(apart(self.connection.receive(b"".join(parts))))
         self.events += events
         self.take()
         return events

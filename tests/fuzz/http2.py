@@ -3,8 +3,8 @@
     python tests/fuzz/http2.py --seconds 60 --seed 1        prints executions and findings, saves a finding's bytes
     python tests/fuzz/http2.py FILE...                      runs files, as those of tests/fuzz/corpus/http2/
 
-An execution is a byte string and a seed. It is read three times: at once, in random pieces, and frame by frame with a
-layer above that answers at random and `Watcher` looking on. Nothing may be raised, the first two must agree in events
+An execution is a byte string and a seed. It is read three times: at once, in random pieces, and by frames with a layer
+above that answers at random and `Watcher` looking on. Nothing may be raised, the first two must agree in events
 and output, and the sums of `check` must hold at every step.
 """
 
@@ -14,7 +14,7 @@ import argparse
 import sys
 import time
 import traceback
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -25,6 +25,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 from fuzz import wire
+from fuzz.events import apart
 from fuzz.traffic import Conversation, mutate, split, whole
 from fuzz.watcher import Watcher
 
@@ -86,14 +87,14 @@ def execute(data: bytes, seed: int) -> str:
     random = Random(seed)
     limits = LIMITS[seed % len(LIMITS)]
     at_once, in_pieces = connection(limits), connection(limits)
-    events = at_once.receive(data)
+    events = list(apart(at_once.receive(data)))
     check(at_once)
     others: list[Any] = []
     output = b""
     position = 0
     while position < len(data):
         size = random.choice((1, 1, 2, 5, 9, 50, 1_000, len(data)))
-        others += in_pieces.receive(data[position : position + size])
+        others += apart(in_pieces.receive(data[position : position + size]))
         position += size
         if random.random() < 0.5:
             output += in_pieces.output()
@@ -105,17 +106,26 @@ def execute(data: bytes, seed: int) -> str:
 
 
 def converse(data: bytes, random: Random, limits: Limits) -> None:
-    """Frame by frame, with a layer above."""
+    """Frame by frame, DATA often with the HEADERS before it, with a layer above."""
     made = connection(limits)
     watcher = Watcher(table=limits.header_table)
     watcher.server(made.output())
     known: list[int] = []
-    for part in split(data):
-        frame = whole(part)
-        if frame is not None and not made.closed:
-            watcher.peer(frame)
+    parts = deque(split(data))
+    while parts:
+        read = [parts.popleft()]
+        if (
+            parts
+            and read[0][3:4] == bytes((wire.HEADERS,))
+            and parts[0][3:4] == bytes((wire.DATA,))
+            and random.random() < 0.7
+        ):
+            read.append(parts.popleft())
+        for frame in map(whole, read):
+            if frame is not None and not made.closed:
+                watcher.peer(frame)
         was_closed = made.closed
-        events = made.receive(part)
+        events = list(apart(made.receive(b"".join(read))))
         assert not (was_closed and events)
         watcher.events(events)
         check(made)

@@ -26,7 +26,7 @@ from scenes.checks import (
 )
 
 from core.hostname import normalize_host_header, normalize_sni
-from sidecar.authz.check import LISTENER, Checker
+from sidecar.authz.check import Checker
 from sidecar.authz.policy import Pending
 from sidecar.directory.entry import Entry
 from sidecar.extproc.processor import Processor
@@ -61,7 +61,6 @@ def test_any_bytes_get_a_reply_that_lets_through_only_a_live_name(request: bytes
             assert value.isascii()
         return
     attributes = CheckRequest.FromString(request).attributes
-    assert LISTENER not in attributes.context_extensions
     assert attributes.HasField("tls_session")
     served = live(normalize_sni(attributes.tls_session.sni))
     if not attributes.HasField("request"):

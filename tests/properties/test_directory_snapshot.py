@@ -6,8 +6,11 @@ import asyncio
 import fcntl
 import hashlib
 import json
+import os
+import stat
 import struct
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -248,6 +251,37 @@ def test_of_two_processes_that_write_at_once_one_gives_way(path: Path) -> None:
     written(path, SNAPSHOT, rows())
     assert refused == 3
     assert read(path, PLATFORM) == (SNAPSHOT, sample(3))
+
+
+def test_a_write_given_up_when_its_file_has_its_name_leaves_the_next_ones_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is left is to have the folder on disk, and another process may write already."""
+    temporary = path.with_name(path.name + ".new")
+    fsync = os.fsync
+
+    async def give_up() -> None:
+        loop, named, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def slow(descriptor: int) -> None:
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                loop.call_soon_threadsafe(named.set)
+                go_on.wait()
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", slow)
+        giving_up = asyncio.create_task(write(path, SNAPSHOT, sample(1).values(), rest=0))
+        await named.wait()
+        temporary.write_bytes(b"another's")
+        giving_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await giving_up
+        go_on.set()
+
+    asyncio.run(give_up())
+    assert temporary.read_bytes() == b"another's"
+    temporary.unlink()
+    assert read(path, PLATFORM) == (SNAPSHOT, sample(1))
 
 
 def test_a_file_that_another_process_finished_just_now_is_not_written_into(

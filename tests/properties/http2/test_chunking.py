@@ -8,6 +8,7 @@ from typing import Any
 import h2.config
 import h2.connection
 from fuzz import wire
+from fuzz.events import apart
 from fuzz.http2 import LIMITS, check, connection, converse
 from fuzz.traffic import Conversation, mutate
 from hypothesis import example, given
@@ -26,7 +27,7 @@ def read(made: Connection[Any], data: bytes, cuts: list[int]) -> tuple[list[Any]
     position, turn = 0, 0
     while position < len(data):
         size = cuts[turn % len(cuts)] if cuts else len(data)
-        events += made.receive(data[position : position + size])
+        events += apart(made.receive(data[position : position + size]))
         output += made.output()
         position += size
         turn += 1

@@ -9,6 +9,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+from fuzz.events import apart
 from fuzz.http2 import check
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -50,7 +51,7 @@ class Pair:
         """Everything under way, both ways; whether anything was."""
         up = self.client.data_to_send()
         for start in range(0, len(up), piece):
-            for event in self.server.receive(up[start : start + piece]):
+            for event in apart(self.server.receive(up[start : start + piece])):
                 self.above(event)
             check(self.server)
         down = self.server.output()

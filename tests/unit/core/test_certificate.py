@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -191,6 +192,26 @@ def test_an_rsa_key_whose_factors_are_not_prime_is_refused() -> None:
 def test_an_rsa_key_of_another_leaf_is_refused() -> None:
     chain, _ = Authority().issue("shop.example", key=RSA)
     assert code(lambda: Certificate.parse(chain, key_pem(OTHER_RSA))) == "certificate_key_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("names", "twice"),
+    [(b"no DER", False), (bytes.fromhex("3002a300"), False), (bytes.fromhex("3000"), True)],
+    ids=["malformed", "of an unknown kind", "twice"],
+)
+def test_a_leaf_whose_extensions_cannot_be_read_is_refused(names: bytes, twice: bool) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    oid, other = x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, x509.ExtensionOID.ISSUER_ALTERNATIVE_NAME
+    builder = (
+        x509.CertificateBuilder(x509.Name([]), x509.Name([]), key.public_key(), 1, NOW - DAY, NOW + DAY)
+        .add_extension(x509.UnrecognizedExtension(oid, names), critical=False)
+        .add_extension(x509.UnrecognizedExtension(other, names), critical=False)
+    )
+    leaf = pem(builder.sign(key, hashes.SHA256()))
+    if twice:  # no library makes one
+        octets = ssl.PEM_cert_to_DER_cert(leaf).replace(b"\x55\x1d\x12", b"\x55\x1d\x11")
+        leaf = ssl.DER_cert_to_PEM_cert(octets)
+    assert code(lambda: Certificate.parse(leaf, key_pem(key))) == "certificate_unreadable"
 
 
 def test_a_record_without_a_key_is_refused() -> None:

@@ -286,9 +286,20 @@ def test_a_request_without_a_path_is_not_redirected(checker: Checker[bytes], pat
 
 
 def test_an_unknown_kind_of_listener_is_a_plain_one(checker: Checker[bytes]) -> None:
-    request = CheckRequest.FromString(plain("shop.mybrand.co", listener="https"))
-    request.attributes.tls_session.sni = "shop.mybrand.co"
-    assert refused(checker.check(request.SerializeToString()))[0] == 308
+    assert refused(checker.check(plain("shop.mybrand.co", listener="https")))[0] == 308
+
+
+def test_what_came_over_tls_is_judged_as_that_whatever_its_listener_is_called(checker: Checker[bytes]) -> None:
+    for sni, status in (("shop.mybrand.co", None), ("a.wild.example", 421)):
+        request = CheckRequest.FromString(plain("shop.mybrand.co"))
+        request.attributes.tls_session.sni = sni
+        for _ in range(2):  # the second time from memory
+            given = checker.check(request.SerializeToString())
+            assert (
+                passed(given)["x-nameplate-host"] == "shop.mybrand.co"
+                if status is None
+                else refused(given)[0] == status
+            )
 
 
 @pytest.mark.parametrize("host", ["shop.mybrand.co", "a.wild.example", "acme.platform.io"])
@@ -456,7 +467,7 @@ def test_no_request_is_taken_for_a_connection(checker: Checker[bytes]) -> None:
     assert request.attributes.HasField("request")
     assert refused(checker.check(request.SerializeToString()))[0] == 403
     request.attributes.context_extensions[LISTENER] = "http"
-    assert refused(checker.check(request.SerializeToString()))[0] == 404
+    assert refused(checker.check(request.SerializeToString()))[0] == 403
 
 
 def test_no_connection_is_taken_for_a_request(checker: Checker[bytes]) -> None:

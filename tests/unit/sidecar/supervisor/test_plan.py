@@ -96,6 +96,27 @@ def test_a_replacement_that_never_gets_ready_is_killed(serving, workers):
     assert serving.code is None
 
 
+def test_a_replacement_that_says_it_is_ready_when_it_has_been_killed_replaces_nobody(serving, workers):
+    serving.replace(100.0)
+    serving.passed(100.0 + READY_PATIENCE)
+    workers.take()
+    serving.ready(2, 190.1)
+    serving.exited(2, -9, 190.2)
+    assert workers.take() == []
+    assert workers.events[-1] == "replacement_failed"
+
+
+def test_a_crash_beside_a_replacement_that_has_been_killed_is_made_good_by_a_new_worker(serving, workers):
+    serving.replace(100.0)
+    serving.passed(100.0 + READY_PATIENCE)
+    workers.take()
+    serving.exited(1, -9, 190.1)
+    assert serving.wake_at == 190.1
+    serving.exited(2, -9, 190.1)
+    serving.passed(190.1)
+    assert workers.take() == ["start 3"]
+
+
 def test_a_replacement_that_cannot_be_started_leaves_the_one_before(serving, workers):
     workers.refuses = True
     serving.replace(100.0)

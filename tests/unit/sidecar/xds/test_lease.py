@@ -147,6 +147,18 @@ async def test_a_client_that_rejects_the_list_is_told_that_there_is_none_until_i
         assert len((await envoy.next()).resources) == 1
 
 
+async def test_a_client_that_rejects_that_there_is_none_too_is_not_sent_the_list_again():
+    async with client() as envoy:
+        envoy.acknowledging = False
+        envoy.ended.add({ONE: 0.0})
+        envoy.receive(resource_names_subscribe=[FILTER_NAME])
+        envoy.receive("no", response_nonce=(await envoy.next()).nonce)
+        removal = await envoy.next()
+        assert removal.removed_resources == [FILTER_NAME]
+        envoy.receive("no", response_nonce=removal.nonce)
+        assert await envoy.nothing_more()
+
+
 async def test_a_client_whose_lease_had_ended_gets_the_list_again_when_it_rejects_the_heartbeat():
     async with client() as envoy:
         envoy.ended.add({ONE: 0.0})
