@@ -25,6 +25,7 @@ class Plan:
     Names are those numbered from `first` on, `names` of them: with HTTPS one a connection, with HANDSHAKES in turn,
     with CHECKS at random: uniformly, or the n-th as often as 1 / n ** `skew`. `rate`: an open loop of that many a
     second; without one it is a closed loop of `depth`, ended by `seconds` or `limit`, whichever comes first.
+    `niceness`: of a load beside which others measure on the same core.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Plan:
     limit: int | None = None
     skew: float = 0.0
     seed: int = 1
+    niceness: int = 0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

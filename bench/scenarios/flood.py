@@ -35,6 +35,7 @@ RATE = 1_000
 FULL_TILT = 0.7
 CAPACITY_DEPTH = 32
 CHECKS_A_SECOND, REQUESTS, KNOWN_HANDSHAKES = 500, 200, 50
+GIVES_WAY = 10  # the maker of the flood, to those who measure beside it
 MEMORY_INTERVAL = 0.25
 FLAT = 1.05  # what "flat" means for resident memory: an allocator moves by a few per cent
 # The sidecar reads its feed on a timer: those statements are not about names.
@@ -100,7 +101,9 @@ async def _measure(edge: Edge, sidecar: Server, envoy: Envoy, port: int, size: S
     for _ in range(size.rounds):
         await _others(edge, sidecar, port, size.seconds, "idle", known)
         before, burnt, envoy_burnt = await _counted(edge), cpu_seconds(sidecar.pid), cpu_seconds(envoy.pid)
-        flood = Plan(kind=REFUSALS, port=port, first=first, rate=rate, seconds=size.seconds)
+        flood = Plan(
+            kind=REFUSALS, port=port, first=first, rate=rate, seconds=size.seconds, niceness=GIVES_WAY,
+        )  # fmt: skip
         samples, _ = await asyncio.gather(
             generate(flood, edge.cores.load), _others(edge, sidecar, port, size.seconds, "flood", known)
         )

@@ -34,7 +34,7 @@ class Size:
     checks: int  # a round
 
 
-FULL = Size(counts=(1_000, 10_000, 100_000, LARGEST), rounds=3, checks=20_000)
+FULL = Size(counts=(1_000, 10_000, 100_000, LARGEST), rounds=5, checks=20_000)
 QUICK = Size(counts=(1_000, 4_000), rounds=1, checks=1_000)
 
 
