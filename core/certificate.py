@@ -23,6 +23,8 @@ from core.errors import NameplateError
 
 SMALLEST_RSA = 2048  # bits; what BoringSSL and the CAs ask for
 PROBE = b"nameplate"  # what a key signs to show that it can
+# What the library says of PEM, or of an extension in it, that is not as it should be.
+UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 class CertificateError(NameplateError):
@@ -53,8 +55,8 @@ class Certificate:
             chain = x509.load_pem_x509_certificates(chain_pem.encode())
             key = load_key(key_pem)
             leaf = chain[0]
-            public = leaf.public_key()
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            public, issuer, names = leaf.public_key(), common_name(leaf.issuer), dns_names(leaf)
+        except UNREADABLE as error:
             raise CertificateError("certificate_unreadable", "The chain or the key is not readable PEM.") from error
         if not is_served_by_envoy(key):
             raise CertificateError("certificate_unreadable", "The key is neither ECDSA P-256 or P-384 nor RSA 2048.")
@@ -65,11 +67,11 @@ class Certificate:
             chain_pem=chain_pem,
             key_pem=key_pem,
             serial=f"{leaf.serial_number:x}",
-            issuer=common_name(leaf.issuer),
+            issuer=issuer,
             fingerprint=leaf.fingerprint(hashes.SHA256()).hex(),
             not_before=leaf.not_valid_before_utc,
             not_after=leaf.not_valid_after_utc,
-            names=dns_names(leaf),
+            names=names,
         )
 
     @classmethod

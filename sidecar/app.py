@@ -33,7 +33,7 @@ from sidecar.listen import Endpoint, ListenError, bind_tcp
 from sidecar.readiness import Readiness
 from sidecar.settings import SettingsError, SidecarSettings, read_settings
 from sidecar.socket_path import Holder
-from sidecar.supervisor.contract import ENDED, FAILED, NOT_READY, UNUSABLE
+from sidecar.supervisor.contract import ENDED, FAILED, NOT_READY, TAKEN, UNUSABLE
 from sidecar.supervisor.link import Link
 from sidecar.xds.ended import EndedRegistrations
 
@@ -77,7 +77,7 @@ class Stop(Enum):
 
 EXIT_CODES = {
     Stop.TOLD: ENDED,
-    Stop.REPLACED: ENDED,
+    Stop.REPLACED: TAKEN,
     Stop.SOCKET_LOST: FAILED,
     Stop.ADMIN_ENDED: FAILED,
     Stop.NOT_READY: NOT_READY,

@@ -1,13 +1,12 @@
 """One ext_authz check: the bytes of a CheckRequest in, the finished CheckResponse out, or what must be loaded first.
 
 The same RPC is called by two filters of Envoy, told apart by what they send:
-- the HTTP filter, for each request: always `attributes.request.http`; `attributes.tls_session` on the TLS listener, and
-  `nameplate.listener` among the context extensions (any value) on the plain one;
+- the HTTP filter, for each request: always `attributes.request.http`; and, on the plain listener, `nameplate.listener`
+  among the context extensions (any value), with a `tls_session` that has no SNI;
 - the network filter, for each connection: never `attributes.request`.
 
 It never raises on a request, whatever its bytes: one that cannot be read, or that neither filter sends, is refused
-(403); one that came to neither listener, without TLS and without the extension, means that Envoy is configured wrongly
-(421).
+(403); one without `tls_session` and without the extension means that Envoy is configured wrongly (421).
 """
 
 from __future__ import annotations
@@ -76,10 +75,10 @@ class Checker(Generic[T]):
             return self._answers.unless_pending(decision)
         if not attributes.request.HasField("http"):
             return self._answers.refused(refusal.UNREADABLE)
+        if not sni and LISTENER in attributes.context_extensions:
+            http = attributes.request.http
+            return self._answers.unless_pending(self._policy.plain(http.host, http.path, absent))
         if not attributes.HasField("tls_session"):
-            if LISTENER in attributes.context_extensions:
-                http = attributes.request.http
-                return self._answers.unless_pending(self._policy.plain(http.host, http.path, absent))
             return self._answers.refused(refusal.MISDIRECTED)
         host = attributes.request.http.host
         decision = self._policy.secure(host, sni, absent)

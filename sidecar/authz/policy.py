@@ -20,7 +20,9 @@ Synchronous, no I/O, no clock. It does not know how it was asked nor what loadin
  A connection:
  7. Without SNI, or one that is no hostname, unknown, or not live: refused.
  8. The directory may lack changes: refused, since what is decided for a connection lasts longer than a request.
- 9. It passes.
+ 9. A wildcard row answers for the name: refused. The name may get a row of its own, of another tenant too, and nothing
+    ends with that which open connections are told of.
+10. It passes.
 
 Where the directory or the challenges do not know, the decision is `Pending`. The caller loads that and asks again,
 naming what the load found to be absent.
@@ -114,10 +116,11 @@ class Policy:
 
     def connection(self, sni: str, absent: Set[Pending] = NOTHING) -> Decision:
         """A TLS connection, for as long as it lasts. `sni`: "" for none."""
-        entry = self._find(normalize_sni(sni), absent)
+        name = normalize_sni(sni)
+        entry = self._find(name, absent)
         if isinstance(entry, Pending):
             return entry
-        if entry is None or not entry.live or self._names.stale:
+        if entry is None or not entry.live or self._names.stale or entry.hostname != name:
             return refusal.CONNECTION_REFUSED
         return entry
 

@@ -132,8 +132,7 @@ class Vault:
     async def read(self, path: str, version: int | None = None) -> VaultRecord:
         """A KV v2 record; `path` as core.vault gives it, `version` None for the newest. Raises VaultError."""
         async with self._slots:
-            if time.monotonic() < self._away_until:
-                raise VaultUnavailable("Vault did not answer, or refused the login, a moment ago.")
+            self._check_held_off()
             token = await self._current_token()
             response = await self._get(path, version, token)
             if response.status == FORBIDDEN:
@@ -191,13 +190,15 @@ class Vault:
             token = self._token
             if token is not None and token is not old:
                 return token
+            self._check_held_off()  # by one that waited for the lock before us
             if token is not None and time.monotonic() - token.since < proven:
                 raise VaultDenied("Vault's policy does not let the sidecar read this path.")
             try:
                 credentials = {"role_id": self._role_id, "secret_id": self._secret_id()}
-            except OSError as error:
+            except (OSError, UnicodeDecodeError) as error:
                 self._hold_off("no secret_id")
-                raise VaultDenied(f"The secret_id cannot be read ({error.strerror}).") from None
+                reason = error.strerror if isinstance(error, OSError) else "no text"
+                raise VaultDenied(f"The secret_id cannot be read ({reason}).") from None
             response = await self._send("POST", "auth/approle/login", body=credentials)
             if response.status != OK:
                 self._hold_off(f"status {response.status} to the login")
@@ -234,6 +235,10 @@ class Vault:
             self._away = False
             log.info("vault_back")
         return response
+
+    def _check_held_off(self) -> None:
+        if time.monotonic() < self._away_until:
+            raise VaultUnavailable("Vault did not answer, or refused the login, a moment ago.")
 
     def _hold_off(self, reason: str) -> None:
         self._away_until = time.monotonic() + HOLD_OFF

@@ -54,10 +54,11 @@ FROM pg_current_snapshot() AS s (snapshot) CROSS JOIN feed_v1 f
                LIMIT $4) c ON true
 
 -- name: all_changes
--- As read_changes, without a limit.
+-- As read_changes, without a limit, and the newest last: those are kept in mind (sidecar.directory.position).
 SELECT id, xid::text::bigint, kind, key, (extract(epoch FROM at) * 1000000)::bigint, ended::text
 FROM changes_v1
 WHERE xid >= $1::bigint::text::xid8 OR xid = ANY ($2::bigint[]::text[]::xid8[]) OR id > $3::bigint
+ORDER BY id
 
 -- name: ended_since
 -- $1 seconds, $2 limit

@@ -113,7 +113,7 @@ class Reader:
             yield _by_hostname(rows)
 
     async def all_changes(self, position: Position) -> AsyncIterator[list[Change]]:
-        """As read_changes, but all of them, in slices and in no order. Only within `consistent`."""
+        """As read_changes, but all of them, in slices, by their ids. Only within `consistent`."""
         async for rows in self._slices("all_changes", *_unseen_arguments(position)):
             yield [Change(*row) for row in rows]
 

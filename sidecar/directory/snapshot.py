@@ -71,11 +71,13 @@ async def write(path: Path, snapshot: Snapshot, rows: Iterable[Entry], rest: flo
             file.write(digest.digest())
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
-            await asyncio.to_thread(_rename, temporary, path)
+            temporary.replace(path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
+    # From here on the unfinished file, if there is one, is another's.
+    await asyncio.to_thread(_sync_folder, path.parent)
 
 
 def read(path: Path, platform_domain: str) -> tuple[Snapshot, Everything]:
@@ -195,9 +197,8 @@ def _pieces(snapshot: Snapshot, rows: Iterable[Entry]) -> Iterator[bytes]:
     yield _count.pack(0)
 
 
-def _rename(temporary: Path, path: Path) -> None:
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

@@ -12,8 +12,8 @@ from sidecar.grpcfast.request import Asked
 from sidecar.grpcfast.service import Service
 from sidecar.http2 import Connection, Event
 
-# Events of one read that are answered before anything is written: more than Envoy sends at once.
-BATCH: Final = 256
+# Events of one read, at most an answer each, that are handled before anything is written: more than Envoy has at once.
+BATCH: Final = 128
 PING: Final = b"quiet?  "
 
 
@@ -102,9 +102,9 @@ class GrpcProtocol(asyncio.Protocol):
             self._end()
 
     def _end(self) -> None:
-        """The codec has said its last. The peer may still be writing, and a socket that is closed with bytes unread resets
-        the connection, and may take what we wrote with it: so only our side is closed, until the peer closes or its time
-        is up."""
+        """The codec has said its last. The peer may still be writing, and a socket that is closed with bytes unread
+        resets the connection, and may take what we wrote with it: so only our side is closed, until the peer closes or
+        its time is up."""
         self._ending = True
         self._timer.cancel()
         self._timer = self._later(self._service.limits.linger, self._transport.abort)

@@ -152,6 +152,7 @@ class Connection(ReceivingHalf[R]):
                             and next_id == stream_id
                             and not high
                             and stop <= size
+                            and length <= MAX_FRAME
                             and length <= self._stream_window
                             and room >= low_water
                         ):

@@ -15,7 +15,8 @@ LOST = b"lost\n"
 REPLACED = b"replaced\n"
 
 # Exit codes of a worker. Below zero: the signal that ended it.
-ENDED = 0  # as it was told to, or replaced
+ENDED = 0  # as it was told to
 FAILED = 1  # a part that cannot be started again ended; without a supervisor, also that its name leads nowhere
 UNUSABLE = 2  # settings or addresses
 NOT_READY = 3  # it should have replaced another, and could not do so as well
+TAKEN = 4  # another one answers under its addresses, by the supervisor's word or by its own eyes

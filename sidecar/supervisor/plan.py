@@ -7,7 +7,7 @@
 happens                       main           next
 ready                         —              becomes main; the one before leaves
 exits, was told to            —              —
-exits, code 0                 another sidecar, not ours, took the addresses: end
+exits, code 4                 another sidecar, not ours, took the addresses: end
 exits, code 2, never ready    end, code 2    failed; main goes on
 exits otherwise               crash: next becomes main, or a new one is started, by BACKOFF
 not ready in time             —              killed, and so failed
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from sidecar.supervisor.contract import ENDED, UNUSABLE
+from sidecar.supervisor.contract import ENDED, TAKEN, UNUSABLE
 
 # Seconds from a crash to the next start. The last one for ever.
 BACKOFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -76,7 +76,7 @@ class Plan:
         self._start_main(now, replace=replace)
 
     def ready(self, pid: int, now: float) -> None:
-        if pid == self._next:
+        if pid == self._next and pid in self._deadlines:
             before, self._main, self._next = self._main, pid, None
             del self._deadlines[pid]
             assert before is not None  # noqa: S101 -- there is a next only beside a main
@@ -85,7 +85,7 @@ class Plan:
             self._processes.tell_replaced(before)
             self._report("worker_replaced", worker=pid, before=before)
         elif pid != self._main:
-            return  # told to end meanwhile
+            return  # told to end meanwhile, or killed
         else:
             self._report("worker_ready", worker=pid)
         self._ready_since, self._once_ready = now, True
@@ -95,7 +95,7 @@ class Plan:
         self._deadlines.pop(pid, None)
         if pid in self._leaving:
             self._leaving.discard(pid)
-            self._report("worker_left", "info" if code == ENDED else "warning", worker=pid, code=code)
+            self._report("worker_left", "info" if code in {ENDED, TAKEN} else "warning", worker=pid, code=code)
         elif pid == self._next:
             self._next = None
             self._report("replacement_failed", "error", worker=pid, code=code, serving=self._main)
@@ -135,7 +135,7 @@ class Plan:
 
     def _main_exited(self, pid: int, code: int, now: float) -> None:
         ready_since, self._main, self._ready_since = self._ready_since, None, None
-        if code == ENDED:
+        if code == TAKEN:
             self._report("replaced_by_another_sidecar", "warning", worker=pid)
             self._end(ENDED, now)
         elif code == UNUSABLE and not self._once_ready:
@@ -145,7 +145,7 @@ class Plan:
                 self._failures = 0
             delay = BACKOFF[min(self._failures, len(BACKOFF) - 1)]
             self._failures += 1
-            if self._next is not None:
+            if self._next is not None and self._next in self._deadlines:  # not killed for hanging
                 self._main, self._next = self._next, None
                 del self._deadlines[self._main]
                 self._report("worker_crashed", "error", worker=pid, code=code, instead=self._main)

@@ -91,6 +91,24 @@ class DiscoveryRequest(_message.Message):
     error_detail: Status
     def __init__(self, version_info: _Optional[str] = ..., node: _Optional[_Union[Node, _Mapping]] = ..., resource_names: _Optional[_Iterable[str]] = ..., type_url: _Optional[str] = ..., response_nonce: _Optional[str] = ..., error_detail: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
 
+class DeltaOctets(_message.Message):
+    __slots__ = ("resource_names_subscribe", "resource_names_unsubscribe", "error_detail")
+    RESOURCE_NAMES_SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_NAMES_UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_DETAIL_FIELD_NUMBER: _ClassVar[int]
+    resource_names_subscribe: _containers.RepeatedScalarFieldContainer[bytes]
+    resource_names_unsubscribe: _containers.RepeatedScalarFieldContainer[bytes]
+    error_detail: bytes
+    def __init__(self, resource_names_subscribe: _Optional[_Iterable[bytes]] = ..., resource_names_unsubscribe: _Optional[_Iterable[bytes]] = ..., error_detail: _Optional[bytes] = ...) -> None: ...
+
+class Octets(_message.Message):
+    __slots__ = ("resource_names", "error_detail")
+    RESOURCE_NAMES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_DETAIL_FIELD_NUMBER: _ClassVar[int]
+    resource_names: _containers.RepeatedScalarFieldContainer[bytes]
+    error_detail: bytes
+    def __init__(self, resource_names: _Optional[_Iterable[bytes]] = ..., error_detail: _Optional[bytes] = ...) -> None: ...
+
 class DiscoveryResponse(_message.Message):
     __slots__ = ("version_info", "resources", "type_url", "nonce")
     VERSION_INFO_FIELD_NUMBER: _ClassVar[int]

@@ -128,5 +128,5 @@ class EndedLease:
             self._held = None  # the lease had ended before the heartbeat came: it needs the list again
             return None
         # Whatever it has now is not this list: have it drop that.
-        self._rejected = sent.version
+        self._rejected = sent.version or self._rejected
         return Rejection(((FILTER_NAME, sent.version),), request.error_detail.message)

@@ -46,7 +46,7 @@ class Outcome(Enum):
     UNKNOWN = "removed_unknown"
     INVALID = "removed_invalid"  # not a hostname, or too many spellings of one
     UNAVAILABLE = "removed_unavailable"
-    UNFIT = "removed_unfit"  # the certificate does not pass its checks
+    UNFIT = "removed_unfit"  # the certificate does not pass its checks, or the client has rejected it
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,14 @@ from google.protobuf.message import DecodeError
 from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import SECRET_TYPE, SecretCache
 from sidecar.directory.audience import ANY_NAME
-from sidecar.directory.entry import Entry, Unknown
+from sidecar.directory.entry import Entry
 from sidecar.grpcfast import Call, Reply, RpcError, Status, reply
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds.counters import Counters
 from sidecar.xds.ended import FILTER_TYPE, EndedRegistrations
 from sidecar.xds.index import Index
 from sidecar.xds.lease import EndedLease
+from sidecar.xds.octets import read
 from sidecar.xds.resolver import Later, Loader, Names, Resolver, Served
 from sidecar.xds.stream import SecretStream
 from sidecar.xds.subscription import DeltaSubscription, Received, Rejection, StateOfTheWorldSubscription, Subscription
@@ -72,13 +73,7 @@ class SecretService:
             self._on_any_change()
             hostnames -= {ANY_NAME}
         for hostname in hostnames:
-            found = self._names.lookup(hostname)
-            if isinstance(found, Entry):
-                served = found.hostname == hostname and found.fingerprint is not None
-            else:
-                served = found is Unknown.MISS
-            if not served:
-                self._secrets.forget(hostname)
+            self._forget_unless_served(hostname)
         for stream, names in self._index.affected(hostnames).items():
             stream.changed(names)
 
@@ -94,11 +89,15 @@ class SecretService:
     def _on_any_change(self) -> None:
         """Names that the directory does not hold may have gone. Those that are still there are not sent again."""
         for hostname, _ in list(self._secrets.expiries()):
-            found = self._names.lookup(hostname)
-            if not (isinstance(found, Entry) and found.hostname == hostname and found.fingerprint is not None):
-                self._secrets.forget(hostname)
+            self._forget_unless_served(hostname)
         for stream in self._streams:
             stream.changed_all()
+
+    def _forget_unless_served(self, hostname: str) -> None:
+        """Also when the directory does not know the name any more: a row that changed, and is there, it holds."""
+        found = self._names.lookup(hostname)
+        if not (isinstance(found, Entry) and found.hostname == hostname and found.fingerprint is not None):
+            self._secrets.forget(hostname)
 
     def stats(self) -> dict[str, float]:
         """Counters and gauges by name: those of `Counters`, and the secret cache's."""
@@ -129,7 +128,7 @@ class SecretService:
         lease = EndedLease(self._ended, self.counters, call.send)
 
         def receive(data: bytes) -> Received:
-            request = wire.DeltaDiscoveryRequest.FromString(data)
+            request = read(wire.DeltaDiscoveryRequest, data)
             _log_opening(request, len(request.resource_names_subscribe))
             if request.type_url == FILTER_TYPE:
                 return Received(rejection=lease.receive(request))
@@ -142,7 +141,7 @@ class SecretService:
         subscription = StateOfTheWorldSubscription(SECRET_TYPE)
 
         def receive(data: bytes) -> Received:
-            request = wire.DiscoveryRequest.FromString(data)
+            request = read(wire.DiscoveryRequest, data)
             _log_opening(request, len(request.resource_names))
             return subscription.receive(request) if _is_secret(request.type_url) else Received()
 
@@ -151,7 +150,7 @@ class SecretService:
     async def fetch(self, data: bytes) -> Reply:
         """Unary. All of the asked names that there are, once. Names without a certificate are left out."""
         try:
-            request = wire.DiscoveryRequest.FromString(data)
+            request = read(wire.DiscoveryRequest, data)
         except DecodeError:
             raise RpcError(Status.INVALID_ARGUMENT, "not a DiscoveryRequest") from None
         names = dict.fromkeys(request.resource_names) if _is_secret(request.type_url) else {}
@@ -209,7 +208,7 @@ class SecretService:
         return True
 
     def _on_nack(self, rejection: Rejection) -> None:
-        """Not answered: the client keeps what it had, and hears of the name again when it changes or is asked for."""
+        """The client keeps what it had; what it hears then is the stream's (REJECTED)."""
         self.counters.nacks += 1
         for resource in rejection.resources:
             if resource not in self._nacks:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 import structlog
+from cachetools import TTLCache
 
 from sidecar.xds.counters import Counters
 from sidecar.xds.index import Index
@@ -33,6 +34,14 @@ MAX_LOADING: Final = 10_000
 
 # Seconds until a failure is tried again, the last one for ever: 0.5, 1.5, 3.5, 8.5, 13.5 … after the first.
 RETRY_DELAYS: Final = (0.5, 1.0, 2.0, 5.0)
+
+# Seconds in which a client that has rejected a certificate, and has none, hears that there is none, so that handshakes
+# fail at once. Then it is tried again: what is not fit was refused before (core.certificate), so the reason most likely
+# lay with another name in Envoy (`*`: see DeltaSubscription.receive), and it would be without for ever.
+REJECTED: Final = 5.0
+REJECTED_NAMES: Final = 10_000
+# The same for one that does not ask: each rejection costs Envoy a line of its log for every secret.
+SAY_AGAIN: Final = 60.0
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -71,6 +80,8 @@ class SecretStream:
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._loaded: dict[str, Answer] = {}
         self._retries: dict[str, tuple[int, asyncio.TimerHandle]] = {}
+        clock = asyncio.get_running_loop().time
+        self._rejected: TTLCache[tuple[str, str], None] = TTLCache(REJECTED_NAMES, REJECTED, clock)
         self._blocked_until: float | None = None
         self._counted = 0
         self.over = False
@@ -86,9 +97,13 @@ class SecretStream:
         for name in received.asked:
             self._index.add(self, name)
             self._forget(name)
+            self._rejected.pop((name, REMOVED), None)
             self._asked[name] = None
             if self._subscription.held(name) is not None:
                 self._spellings.served(name)
+        if received.rejection is not None:
+            self._rejected.update(dict.fromkeys(received.rejection.resources))
+            self.changed(name for name, _ in received.rejection.resources)
         self._count()
 
     def changed(self, names: Iterable[str]) -> None:
@@ -207,6 +222,9 @@ class SecretStream:
                 return self._fail(name, answer)
         self._end_retries(name)
         match answer:
+            case Served(version) if (name, version) in self._rejected:
+                self._look_again(name, REJECTED if self._subscription.owed(name) else SAY_AGAIN)
+                return self._unless_said(Outcome.UNFIT, name) if held is None else None
             case Served():
                 return answer
             case Removed(outcome):
@@ -240,15 +258,20 @@ class SecretStream:
         return failed.instead or self._unless_said(failed.outcome, name)
 
     def _unless_said(self, outcome: Outcome, name: str) -> Outcome | None:
-        return outcome if self._subscription.due(name, REMOVED) else None
+        if not self._subscription.due(name, REMOVED):
+            return None
+        if (name, REMOVED) in self._rejected:
+            self._look_again(name, REJECTED)
+            return None
+        return outcome
 
     def _retry_later(self, name: str) -> None:
-        count, timer = self._retries.get(name, (0, None))
-        if timer is not None:
-            timer.cancel()
-        delay = RETRY_DELAYS[min(count, len(RETRY_DELAYS) - 1)]
-        timer = asyncio.get_running_loop().call_later(delay, self._retry, name)
-        self._retries[name] = (count + 1, timer)
+        count, _ = self._retries.get(name, (0, None))
+        self._look_again(name, RETRY_DELAYS[min(count, len(RETRY_DELAYS) - 1)], count + 1)
+
+    def _look_again(self, name: str, seconds: float, count: int = 0) -> None:
+        self._end_retries(name)
+        self._retries[name] = (count, asyncio.get_running_loop().call_later(seconds, self._retry, name))
 
     def _retry(self, name: str) -> None:
         self._counters.retries += 1

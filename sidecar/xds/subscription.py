@@ -65,12 +65,15 @@ class Response:
 class Record:
     """`ask`: which of the stream's asks it stems from. `owed`: an answer is due whatever the client was told.
 
-    `told`: the version by our last word or by the client's own, REMOVED, or None when nothing was said.
+    `told`: the version by our last word or by the client's own, REMOVED, or None when nothing was said. `has`: the
+    same, as far as the client has agreed; `agreed`: to something that was said since it asked.
     """
 
     ask: int
     owed: bool
     told: str | None
+    has: str | None
+    agreed: bool
 
 
 class Subscription(ABC):
@@ -91,7 +94,7 @@ class Subscription(ABC):
 
     @property
     def names(self) -> Iterable[str]:
-        """The names subscribed to, without the wildcard."""
+        """The names subscribed to; on a delta stream the wildcard among them."""
         return self._records.keys()
 
     def held(self, name: str) -> str | None:
@@ -137,9 +140,26 @@ class Subscription(ABC):
                 record.told = version
                 record.owed = False
 
-    def _ask(self, name: str, held: str | None, *, owed: bool) -> None:
+    def _answered(
+        self, says: tuple[Saying, ...], request: wire.DeltaDiscoveryRequest | wire.DiscoveryRequest
+    ) -> Rejection | None:
+        """XDS#ack-and-nack-semantics-summary: `error_detail` alone makes it a NACK; the client keeps what it had."""
+        rejected = request.HasField("error_detail")
+        for name, ask, version in says:
+            record = self._records.get(name)
+            if record is None or record.ask != ask:
+                continue
+            if not rejected:
+                record.has, record.agreed = version, True
+            elif record.told == version:
+                record.told, record.owed = record.has, not record.agreed
+        if not rejected:
+            return None
+        return Rejection(tuple((name, version) for name, _, version in says), request.error_detail.message)
+
+    def _ask(self, name: str, told: str | None, has: str | None, *, owed: bool) -> None:
         self._asks += 1
-        self._records[name] = Record(self._asks, owed, held)
+        self._records[name] = Record(self._asks, owed, told, has, not owed)
 
     def _nonce(self) -> str:
         # XDS#basic-protocol-overview: a nonce means something on its own stream only.
@@ -192,9 +212,9 @@ class DeltaSubscription(Subscription):
         # whether the wildcard still gives it the resource. Names that were not subscribed are ignored.
         farewell = tuple(dropped) if self.wildcard else ()
         asked = dict.fromkeys(subscribe)
-        if WILDCARD in asked:
-            self.wildcard = True
-            del asked[WILDCARD]
+        # Answered like a name too: Envoy asks for it when a client sends it as SNI, and until it hears that there is no
+        # such secret it takes each one for an answer to that, a wrong one, and rejects it.
+        self.wildcard = self.wildcard or WILDCARD in asked
         for name in asked:
             self._subscribe(name, versions.get(name))
         return Received(tuple(asked), dropped, [name for name in farewell if name not in asked], rejection)
@@ -224,18 +244,17 @@ class DeltaSubscription(Subscription):
     def _subscribe(self, name: str, version: str | None) -> None:
         if version:
             # XDS#incremental-xds: told so that it is not sent again.
-            self._ask(name, version, owed=False)
+            self._ask(name, version, version, owed=False)
         else:
             # XDS#subscribing-to-resources: "the server must still provide those resources", even if it believes that
             # the client has them. What it was told before stays known: a name that was not dropped is not cold.
             known = self._records.get(name)
-            self._ask(name, known.told if known is not None else None, owed=True)
+            self._ask(name, *((known.told, known.has) if known is not None else (None, None)), owed=True)
 
     def _acknowledged(self, request: wire.DeltaDiscoveryRequest) -> Rejection | None:
-        """XDS#ack-and-nack-semantics-summary: `error_detail` alone makes it a NACK."""
         says = self._awaited.pop(request.response_nonce, ())
         self._awaited_names -= len(says)
-        return _rejection(says, request)
+        return self._answered(says, request)
 
 
 class StateOfTheWorldSubscription(Subscription):
@@ -261,7 +280,7 @@ class StateOfTheWorldSubscription(Subscription):
     def receive(self, request: wire.DiscoveryRequest) -> Received:
         rejection = None
         if request.response_nonce == self._last_nonce:
-            rejection = _rejection(self._awaited or (), request)
+            rejection = self._answered(self._awaited or (), request)
             self._awaited = None
         # XDS#resource-updates: a request with a stale nonce is not answered: what it asks for waits, as all else,
         # until the fresh one comes. Its list counts, else a name dropped and asked again meanwhile would seem held.
@@ -278,7 +297,7 @@ class StateOfTheWorldSubscription(Subscription):
         for name in asked:
             # XDS#ack-nack-and-resource-type-instance-version: `version_info` of an earlier stream is not used. It
             # tells of the last response only, not which names the client had then.
-            self._ask(name, None, owed=True)
+            self._ask(name, None, None, owed=True)
         return Received(asked, dropped, (), rejection)
 
     def due(self, name: str, version: str) -> bool:
@@ -298,11 +317,3 @@ class StateOfTheWorldSubscription(Subscription):
 
     def removed(self, names: Iterable[str]) -> Response | None:
         return None
-
-
-def _rejection(
-    says: tuple[Saying, ...], request: wire.DeltaDiscoveryRequest | wire.DiscoveryRequest
-) -> Rejection | None:
-    if not request.HasField("error_detail"):
-        return None
-    return Rejection(tuple((name, version) for name, _, version in says), request.error_detail.message)

@@ -274,6 +274,27 @@ async def test_a_tenant_s_slug_that_is_renamed_ends_open_connections_too(lanes, 
         await eventually(refused, timeout=2)
 
 
+async def test_a_name_below_a_wildcard_that_another_tenant_brings_is_that_tenant_s_on_open_connections_too(
+    lanes, eventually
+):
+    edge, host = lanes.connection, "brought.wild.test"
+    await eventually(lambda: has_its_list(edge, "shop.test"))
+    trust = edge.pki.root_pem
+    async with (
+        Http1.connect(edge.https_port, host, trust) as one,
+        Http2.connect(edge.https_port, host, trust) as two,
+    ):
+        for connection in (one, two):
+            assert (await connection.get(host)).seen("x-tenant-id") == [("x-tenant-id", lanes.acme)]
+        await edge.add_domain(lanes.zeta, host)
+
+        async def is_zeta_s() -> bool:
+            answers = [await connection.get(host) for connection in (one, two)]
+            return all(each.status == 200 and each.seen(*OURS)[0][1] == lanes.zeta for each in answers)
+
+        await eventually(is_zeta_s, timeout=2)
+
+
 async def test_while_the_sidecar_is_away_a_decision_lives_for_a_lease_and_what_ended_is_refused_afterwards(
     edge, eventually
 ):

@@ -27,6 +27,8 @@ class Peer(asyncio.Protocol):
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.closed = False
+        self.lost: Exception | None = None
+        """Why, if the connection did not end as it should."""
         self.illegal: AssertionError | None = None
         self._legality = Legality()
         self.encoder = hpack.Encoder()
@@ -65,6 +67,7 @@ class Peer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self.lost = exc
         self._changed.set()
 
     def send(self, *parts: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance import frames
-from conformance.case import Alive, Answered, Case, Closed, GoAway, Reset
+from conformance.case import Alive, Answered, Case, Closed, GoAway, Reset, Step
 from conformance.frames import ACK, END_HEADERS, END_STREAM, LARGEST, PREFACE, Code, Setting, Type, frame
 from conformance.steps import ACKNOWLEDGED, GET, POST, block, continuation, ended, initial_window, post, raw, request
 
@@ -11,6 +11,12 @@ TEST = raw(frames.data(1, b"test", END_STREAM))
 PROTOCOL_ERROR = GoAway(Code.PROTOCOL_ERROR)
 SIZE_ERROR = GoAway(Code.FRAME_SIZE_ERROR)
 EITHER = GoAway(Code.FRAME_SIZE_ERROR, Code.PROTOCOL_ERROR)
+
+
+def _whole(stream: int) -> Step:
+    """HEADERS and DATA in one write."""
+    return lambda peer: post(stream)(peer) + frames.data(stream, b"test", END_STREAM)
+
 
 PREFACES = (
     Case("9113/3.4", "no SETTINGS after the preface", (raw(PREFACE + frames.ping()),), PROTOCOL_ERROR, bare=True),
@@ -70,6 +76,15 @@ SIZES = (
         "WINDOW_UPDATE ignores the reserved bit",
         (raw(frame(Type.WINDOW_UPDATE, 0, 0, b"\x80\0\0\x01")),),
         Alive(),
+    ),
+    Case(
+        "9113/4.2",
+        "DATA above MAX_FRAME_SIZE right after HEADERS that came before",
+        (
+            *(step for stream in (1, 3, 5) for step in (_whole(stream), ended(stream))),
+            lambda peer: post(7)(peer) + frames.data(7, bytes(16_385), END_STREAM),
+        ),
+        Reset(Code.FRAME_SIZE_ERROR, stream=7),
     ),
     Case("9113/4.2", "a length of 2^24-1 and nothing else", (raw(frame(Type.DATA, 0, 1, b"", 2**24 - 1)),), Closed()),
     Case("9113/4.2", "an unknown frame above MAX_FRAME_SIZE", (raw(frame(0x16, 0, 0, b"", 2**24 - 1)),), SIZE_ERROR),

@@ -112,6 +112,17 @@ async def test_credit_comes_back_for_a_body_that_nobody_wants(peer: Peer) -> Non
     await peer.until(lambda f: f.stream == 5 and f.ends_stream)
 
 
+# --- a peer that goes
+
+
+async def test_a_peer_that_says_goodbye_and_writes_on_is_not_reset(peer: Peer) -> None:
+    """As a socket that is closed with bytes unread would: the peer must see GOAWAY and a plain end."""
+    peer.send(frames.goaway(), frames.ping() * 60_000)  # more than the server reads at once
+    came = await peer.until_closed()
+    assert [frame.code for frame in came if frame.type == Type.GOAWAY] == [Code.NO_ERROR]
+    assert peer.lost is None
+
+
 # --- connections for nothing
 
 

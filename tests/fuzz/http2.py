@@ -30,6 +30,7 @@ from fuzz.traffic import Conversation, mutate, split, whole
 from fuzz.watcher import Watcher
 
 from sidecar.http2 import DATA, REQUEST, RESET, Connection, ErrorCode, HeaderList, Limits, Reply, encode
+from sidecar.http2.streams import ASKED
 
 CORPUS = Path(__file__).parent / "corpus" / "http2"
 OK = encode([(b":status", b"200"), (b"content-type", b"application/grpc")])
@@ -63,6 +64,7 @@ def check(made: Connection[Any]) -> None:
     """What holds at every moment: credit is neither lost nor made, and no bound is crossed."""
     limits = made._limits
     streams = made._streams.values()
+    assert (ASKED.room, ASKED.held, ASKED.credit, ASKED.queue, ASKED.queued) == (0, 0, 0, None, 0), "shared by all"
     assert made.open_streams <= limits.streams
     assert len(made._rest) < 16_384 + 9
     assert len(made._decoder.memo) <= limits.memo_blocks

@@ -135,6 +135,12 @@ class Conversation:
             wire.DATA, random.choice((0, 1, 8, 9)), random.choice(IDS), random.randbytes(random.randrange(9))
         )
 
+    def _long_data(self) -> bytes:
+        """A request and its DATA in one go, which may be longer than a frame is allowed to be."""
+        request = self._request()
+        stream_id = self.open[-1] if self.open else 1
+        return request + wire.data(stream_id, bytes(self.random.choice((16_384, 16_385, 65_535))), end=True)
+
     def _any_block(self) -> bytes:
         random = self.random
         pieces = [wire.literal(wire.REQUEST), *random.choices(RAW_BLOCKS, k=random.randrange(4))]
@@ -161,6 +167,7 @@ HOSTILE: Sequence[Callable[[Conversation], bytes]] = (
     Conversation._any_settings,
     Conversation._any_update,
     Conversation._any_data,
+    Conversation._long_data,
     Conversation._any_block,
     Conversation._repeat,
     Conversation._half_frame,

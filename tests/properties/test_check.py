@@ -26,7 +26,7 @@ from scenes.checks import (
 )
 
 from core.hostname import normalize_host_header, normalize_sni
-from sidecar.authz.check import Checker
+from sidecar.authz.check import LISTENER, Checker
 from sidecar.authz.policy import Pending
 from sidecar.directory.entry import Entry
 from sidecar.extproc.processor import Processor
@@ -78,6 +78,7 @@ def test_any_bytes_get_a_reply_that_lets_through_only_a_live_name(request: bytes
     }
     assert not response.HasField("dynamic_metadata")
     assert asked.platform or normalize_sni(attributes.tls_session.sni) is not None
+    assert attributes.tls_session.sni or LISTENER not in attributes.context_extensions
 
 
 @given(http_requests)
@@ -165,10 +166,11 @@ def test_a_connection_gets_what_its_requests_for_that_name_would_get(sni: str) -
     if one.status.code == 0:
         said = headers(other.ok_response.headers)
         assert one.dynamic_metadata.fields["tenant"].string_value == said["x-tenant-id"]
-        assert one.dynamic_metadata.fields["host"].string_value == said["x-nameplate-host"]
+        assert one.dynamic_metadata.fields["host"].string_value == said["x-nameplate-host"] == normalize_sni(sni)
         assert one.dynamic_metadata.fields["domain"].string_value in {*TENANTS, *DOMAINS}
-    else:
-        assert other.status.code != 0
+    elif other.status.code == 0:
+        row = headers(other.ok_response.headers)["x-nameplate-host"]
+        assert row.startswith("*."), "only by a wildcard no connection is decided"
 
 
 @given(hosts)

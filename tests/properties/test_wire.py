@@ -35,7 +35,9 @@ VIEWS: Mapping[type[Message], type[betterproto2.Message]] = {
     process_pb2.ProcessingResponse: ext_proc.ProcessingResponse,
     discovery_pb2.DeltaDiscoveryRequest: discovery.DeltaDiscoveryRequest,
     discovery_pb2.DeltaDiscoveryResponse: discovery.DeltaDiscoveryResponse,
+    discovery_pb2.DeltaOctets: discovery.DeltaDiscoveryRequest,
     discovery_pb2.DiscoveryRequest: discovery.DiscoveryRequest,
+    discovery_pb2.Octets: discovery.DiscoveryRequest,
     discovery_pb2.DiscoveryResponse: discovery.DiscoveryResponse,
     secret_pb2.Secret: tls.Secret,
 }

@@ -57,7 +57,7 @@ steps = st.one_of(
     st.tuples(st.just("stale"), st.booleans()),
     st.tuples(st.just("take"), st.sampled_from([*SLUGS, OWN, COLD])),
     st.tuples(st.just("give"), st.sampled_from([*SLUGS, COLD])),
-    st.tuples(st.just("client"), st.sampled_from(["reads one", "reads all", "reconnects"])),
+    st.tuples(st.just("client"), st.sampled_from(["reads one", "reads all", "reconnects", "rejects", "accepts"])),
     st.tuples(st.just("time"), st.integers(1, 20)),
 )
 
@@ -81,6 +81,8 @@ class World:
         self.has: dict[str, str] = {}
         self.taken: set[str] = set()
         self.most_spelled = 0
+        self.rejecting = False
+        self.rejected: set[str] = set()
         self.connect()
 
     def connect(self) -> None:
@@ -125,6 +127,10 @@ class World:
         said = {item.name: item.version for item in response.resources}
         assert len(said) <= 1
         said.update(dict.fromkeys(response.removed_resources, ""))
+        if self.rejecting:
+            self.rejected.update(said)
+            self.request(response_nonce=response.nonce, error_detail=wire.Status(message="no"))
+            return
         for name, version in said.items():
             if self.told.get(name) == version:
                 self.credit[name] -= 1
@@ -199,6 +205,8 @@ class World:
                 self.allowed.release()
             case "client", "reads all":
                 await self.settle()
+            case "client", "rejects" | "accepts":
+                self.rejecting = what == "rejects"
             case "client", "reconnects":
                 await self.disconnect()
                 self.connect()
@@ -263,14 +271,14 @@ def test_whatever_happened_the_client_ends_up_with_what_there_is(history: list[t
                 assert world.stream._counters.subscriptions == len(world.interest)
                 world.no_trace_of_others()
                 spelled = [name for name in world.interest if name in SPELLED]
-                for name in world.interest:
+                for name in world.interest - world.rejected:  # which is said again later
                     if name not in SPELLED:
                         assert world.has.get(name) in world.allowed_of(name), name
                     elif name in world.has:
                         assert world.has[name] in world.allowed_of(name), name
                 have = [name for name in spelled if name in world.has]
                 assert len(have) <= LIMIT
-                if None not in world.allowed_of(OWN) and world.most_spelled <= LIMIT:
+                if None not in world.allowed_of(OWN) and world.most_spelled <= LIMIT and not world.rejected:
                     assert have == spelled
             finally:
                 await world.disconnect()

@@ -103,6 +103,8 @@ class Conversation(RuleBasedStateMachine):
             self.waiting[name] = None
         if received.rejection is not None:
             self.rejections.append(received.rejection)
+            # It is as if it had not been said; when it is said again is the stream's business.
+            self.credit.update(name for name, _ in received.rejection.resources)
 
     @precondition(lambda self: self.sending is None and (self.waiting or self.farewell))
     @rule(data=st.data())
@@ -284,8 +286,14 @@ class DeltaConversation(Conversation):
 
     @rule(on=st.booleans())
     def the_client_turns_to_the_wildcard(self, on: bool) -> None:
-        field = "resource_names_subscribe" if on else "resource_names_unsubscribe"
-        self.request(**{field: [WILDCARD]})
+        """It is answered like a name that there is not."""
+        self.credit[WILDCARD] += 1
+        if on:
+            self.interest[WILDCARD] = None
+            self.request(resource_names_subscribe=[WILDCARD])
+        else:
+            self.interest.pop(WILDCARD, None)
+            self.request(resource_names_unsubscribe=[WILDCARD])
 
 
 class StateOfTheWorldConversation(Conversation):

@@ -117,6 +117,7 @@ def check_request(host: str, path: bytes, sni: str | None, listener: str | None 
         request.attributes.tls_session.sni = sni
     if listener is not None:
         request.attributes.context_extensions[LISTENER] = listener
+        request.attributes.tls_session.SetInParent()  # Envoy 1.40 sends an empty one for a plain connection
     return request.SerializeToString()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -129,6 +130,14 @@ async def test_an_answer_that_does_not_come_is_unavailable_in_time(begun, monkey
     async with RawServer.start([LOGIN], [begun, HANG]) as server:
         assert isinstance(await refusal(server), VaultUnavailable)
         await eventually(lambda: server.open == 0)
+
+
+async def test_those_who_wait_for_a_login_that_fails_do_not_each_try_it(monkeypatch, time_scale):
+    monkeypatch.setattr(vault_module, "HOLD_OFF", 10.0 * time_scale)
+    async with RawServer.start([answer(b"", "503 x")]) as server, vault_at(server) as vault:
+        failures = await asyncio.gather(*(vault.read("nameplate/x") for _ in range(10)), return_exceptions=True)
+        assert {type(failure) for failure in failures} == {VaultUnavailable}
+        assert server.heads() == ["POST /v1/auth/approle/login HTTP/1.1"]
 
 
 async def test_a_connection_that_is_cut_once_costs_no_handshake():

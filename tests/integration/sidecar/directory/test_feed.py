@@ -16,6 +16,7 @@ from core.feed import CHANGES_CHANNEL, SIDECARS_CHANNEL, Sighting
 from embedded.database import Database
 from sidecar.directory.entry import Entry, Unknown
 from sidecar.directory.feed import READ_SPACING
+from sidecar.directory.position import RECENT_LIMIT
 
 Eventually = Callable[..., Awaitable[Any]]
 
@@ -175,6 +176,24 @@ async def test_a_transaction_of_more_changes_than_a_slice_is_followed_without_a_
     assert max(map(len, sidecar.announced)) <= 1000
     # A slice takes about 5 ms; all in one step would take ten times as long.
     assert sorted(gaps)[-1] < 0.25
+
+
+async def test_of_a_bulk_the_newest_changes_are_kept_in_mind_wherever_they_lie(
+    rows: Rows, database: Database, state_dir: Path, eventually: Eventually
+) -> None:
+    """By them it is seen that a server lost its last commits. A pruned table has room for new rows anywhere."""
+    await rows.domain("first.test")
+    async with running(database.sidecar_dsn, state_dir) as sidecar:
+        await eventually(lambda: sidecar.feed.reads > 0)
+    await rows.domains(f"s{n}.test" for n in range(3000))
+    older = f"id <= (SELECT max(id) - {RECENT_LIMIT} FROM changes)"
+    await database.postgres.execute(f"UPDATE changes SET at = at WHERE {older}", database.name)  # moves them behind
+    async with running(database.sidecar_dsn, state_dir) as again:
+        await eventually(lambda: again.feed.reads > 0)
+        assert again.feed.reloads == 0
+        assert again.feed.resume_from is not None
+        kept = {mark.id for mark in again.feed.resume_from.recent}
+    assert kept == {row[0] for row in await rows.connection.fetch(f"SELECT id FROM changes WHERE NOT {older}")}
 
 
 async def test_a_read_costs_what_is_new_and_not_what_is_kept(

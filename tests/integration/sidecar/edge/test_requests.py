@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from typing import Any
 
 import pytest
+from scenes.handshakes import openssl
 
 from embedded.browser import HandshakeRefused, Page
 from embedded.ports import LOOPBACK
@@ -158,6 +160,17 @@ async def test_a_host_that_the_certificate_covers_is_served(world, sni, host, te
 async def test_an_unknown_sni_is_refused_in_the_handshake(world):
     with pytest.raises(HandshakeRefused):
         await https(world, "nobody.test")
+
+
+@pytest.mark.parametrize("sni", [b"*", b"xdstp://%zz", b"sh\xf6p.test"], ids=["wildcard", "xdstp", "no text"])
+async def test_an_sni_that_would_harm_envoy_or_its_discovery_does_not_get_there(world, sni):
+    """`openssl s_client` sends any octets."""
+    output = await openssl(world.edge.https_port, os.fsdecode(sni))
+    assert "BEGIN CERTIFICATE" not in output
+    assert "alert" not in output, "it was closed before the handshake"
+    with pytest.raises(HandshakeRefused):
+        await https(world, "nobody.test")
+    assert (await https(world, world.shop)).status == 200
 
 
 async def test_http_is_redirected_to_https(world):

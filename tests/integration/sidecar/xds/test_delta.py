@@ -12,6 +12,7 @@ from scenes.secrets import PLATFORM, DeltaClient, certificate_in, name_in
 
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds import methods as xds
+from sidecar.xds import stream as xds_stream
 from sidecar.xds.spellings import LIMIT
 from sidecar.xds.stream import ACK_PATIENCE, SLICE
 
@@ -58,6 +59,7 @@ async def test_names_that_nobody_registered_are_refused_without_asking_vault_or_
         "shop.brand.test.",
         "shop..brand.test",
         "*.brand.test",
+        "*",
         "localhost",
         "shop.brand.test:443",
         "client-ca/shop.brand.test",
@@ -234,29 +236,55 @@ async def test_a_client_that_comes_back_is_sent_nothing_that_it_has_and_vault_is
     assert await room.mount.read_count() == before + 1
 
 
-async def test_a_rejected_certificate_is_counted_and_not_sent_again_until_it_changes(room, client):
+async def test_a_client_that_rejects_a_certificate_and_has_none_hears_that_there_is_none(room, client):
+    """So that the handshake fails at once, and the next one asks again."""
     entry = await room.add("shop.brand.test")
-    await client.subscribe("shop.brand.test")
-    said = await client.read(acknowledge=False)
-    await client.reject(said, "we do not like it")
-    await client.nothing_is_said()
+    with structlog.testing.capture_logs() as events:
+        await client.subscribe("shop.brand.test")
+        said = await client.read(acknowledge=False)
+        await client.reject(said, "we do not like it")
+        assert (await client.read()).removed == ("shop.brand.test",)
+        await client.subscribe("shop.brand.test")
+        assert (await client.read()).removed == ("shop.brand.test",)
+        await client.nothing_is_said()
     assert room.service.counters.nacks == 1
+    (event,) = [event for event in events if event["event"] == "envoy_rejected"]
+    assert (event["resource"], event["version"]) == ("shop.brand.test", said.served["shop.brand.test"])
     renewed = await room.renew(entry)
     assert (await client.read()).certificate().fingerprint == renewed.fingerprint
 
 
-async def test_a_rejected_certificate_is_sent_to_a_client_that_asks_again_and_logged_once(room, client):
+async def test_a_rejected_certificate_is_tried_again_after_a_while_and_logged_once(room, client, monkeypatch):
+    monkeypatch.setattr(xds_stream, "REJECTED", 0.1)
     await room.add("shop.brand.test")
     with structlog.testing.capture_logs() as events:
         for _ in range(3):
-            await client.subscribe("shop.brand.test")
-            said = await client.read(acknowledge=False)
-            assert said.served
+            said = None
+            while said is None or not said.served:
+                await client.unsubscribe("shop.brand.test")
+                await client.subscribe("shop.brand.test")
+                said = await client.read(acknowledge=False)
             await client.reject(said, "no")
-        await client.nothing_is_said()
+            assert (await client.read()).removed == ("shop.brand.test",)
     assert room.service.counters.nacks == 3
-    (event,) = [event for event in events if event["event"] == "envoy_rejected"]
-    assert (event["resource"], event["version"]) == ("shop.brand.test", said.served["shop.brand.test"])
+    assert len([event for event in events if event["event"] == "envoy_rejected"]) == 1
+
+
+async def test_a_client_that_rejects_a_renewal_or_a_removal_keeps_what_it_has_and_hears_of_it_again(
+    room, client, monkeypatch
+):
+    monkeypatch.setattr(xds_stream, "REJECTED", 0.1)
+    monkeypatch.setattr(xds_stream, "SAY_AGAIN", 0.2)
+    entry = await room.add("shop.brand.test")
+    await client.subscribe("shop.brand.test")
+    await client.read()
+    renewed = await room.renew(entry)
+    await client.reject(await client.read(acknowledge=False), "no")
+    assert (await client.read()).certificate().fingerprint == renewed.fingerprint
+    room.remove("shop.brand.test")
+    await client.reject(await client.read(acknowledge=False), "no")
+    assert (await client.read()).removed == ("shop.brand.test",)
+    await client.nothing_is_said()
 
 
 async def test_a_wildcard_subscription_gets_nothing_and_is_no_error(room):

@@ -10,6 +10,7 @@ from scenes import edge, secrets
 from scenes.secrets import DeltaClient
 
 from sidecar.directory.audience import ANY_NAME
+from sidecar.directory.entry import Unknown
 from sidecar.directory.rows import Recent
 
 
@@ -75,3 +76,18 @@ async def test_names_that_may_have_gone_are_looked_up_again_and_only_what_went_i
     await client.nothing_is_said()
     assert room.secrets.fetches == 2
     assert [hostname for hostname, _ in room.service.expiries()] == []
+
+
+async def test_the_key_of_a_name_that_went_is_forgotten_also_when_its_wildcard_is_not_known(
+    room, client, database, pki, state_dir
+):
+    platform = edge.create(state_dir, database, room.mount, pki)
+    domain = await platform.add_domain(await platform.add_tenant("acme"), "gone.brand.test")
+    await client.subscribe("gone.brand.test")
+    await client.read_until(lambda: bool(client.held))
+    await platform.delete_domain(domain)
+    room.directory.replace(Recent(1000))
+    room.remove("gone.brand.test")
+    assert room.directory.lookup("gone.brand.test") is Unknown.MISS
+    assert [hostname for hostname, _ in room.service.expiries()] == []
+    assert (await client.read()).removed == ("gone.brand.test",)

@@ -93,6 +93,13 @@ async def test_a_secret_id_that_cannot_be_read_is_denied(vault_mount, path, tmp_
             await vault.read(path)
 
 
+async def test_a_secret_id_that_is_no_text_is_denied(vault_mount, path, tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    async with vault_of(vault_mount, secret_id=(tmp_path / "binary").read_text) as vault:
+        with pytest.raises(VaultDenied):
+            await vault.read(path)
+
+
 async def test_a_new_secret_id_is_used_at_the_next_login(vault_mount, path, eventually):
     secret_ids = [str(uuid4()), vault_mount.sidecar.secret_id]
     async with vault_of(vault_mount, secret_id=lambda: secret_ids.pop(0)) as vault:

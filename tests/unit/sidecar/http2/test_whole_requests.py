@@ -6,7 +6,7 @@ import pytest
 from fuzz import wire
 from fuzz.client import Client
 
-from sidecar.http2 import DATA, REQUEST, RESET, WHOLE, Connection, Limits, Reply, encode
+from sidecar.http2 import DATA, REQUEST, RESET, WHOLE, Connection, ErrorCode, Limits, Reply, encode
 
 OK = encode([(b":status", b"200")])
 ANSWER = Reply.of(OK, b"answer", encode([(b"grpc-status", b"0")]))
@@ -74,6 +74,29 @@ def test_more_data_on_it_is_a_violation(client: Client) -> None:
     client.take()
     assert client.resets == [(3, 5)]
     assert client.connection.open_streams == 1
+
+
+def test_its_data_is_no_longer_than_a_frame(client: Client) -> None:
+    assert kinds(client.connection, request(3, bytes(16_384)) + request(5, bytes(16_385))) == [(WHOLE, 3), (REQUEST, 5)]
+    client.take()
+    assert client.goaway == ErrorCode.FRAME_SIZE_ERROR
+
+
+def test_its_data_is_no_longer_than_the_stream_s_window() -> None:
+    client = Client(Limits(stream_window=100))
+    client.send(request(1, bytes(100)))
+    assert kinds(client.connection, request(3, bytes(100))) == [(WHOLE, 3)]
+    assert kinds(client.connection, request(5, bytes(101))) == [(REQUEST, 5), (RESET, 5)]
+    client.take()
+    assert client.resets == [(5, ErrorCode.FLOW_CONTROL_ERROR)]
+
+
+def test_its_data_is_as_long_as_it_says(client: Client) -> None:
+    fields = (*wire.REQUEST, (b"content-length", b"5"))
+    for stream_id, payload in ((3, b"asked"), (5, b"asked"), (7, b"asked more")):
+        client.send(wire.headers(stream_id, fields) + wire.data(stream_id, payload, end=True))
+    assert client.resets == [(7, ErrorCode.PROTOCOL_ERROR)]
+    assert client.connection.open_streams == 2
 
 
 def test_the_windows_of_one_do_not_touch_another(client: Client) -> None:

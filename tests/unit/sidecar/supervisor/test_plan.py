@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sidecar.supervisor.contract import ENDED, TAKEN
 from sidecar.supervisor.plan import BACKOFF, LEAVE_PATIENCE, READY_PATIENCE, STEADY, Plan
 
 
@@ -66,7 +67,7 @@ def test_a_worker_is_replaced_when_the_other_one_is_ready(serving, workers):
     assert workers.take() == ["start 2 to replace"]
     serving.ready(2, 101.0)
     assert workers.take() == ["replaced 1"]
-    serving.exited(1, 0, 102.0)
+    serving.exited(1, TAKEN, 102.0)
     assert workers.take() == []
     assert serving.wake_at is None
     assert serving.code is None
@@ -220,9 +221,16 @@ def test_settings_that_have_become_unusable_are_tried_again(serving, workers):
 
 
 def test_a_worker_whose_addresses_another_sidecar_took_is_not_started_again(serving, workers):
-    serving.exited(1, 0, 100.0)
+    serving.exited(1, TAKEN, 100.0)
     assert serving.code == 0
     assert workers.take() == []
+
+
+def test_a_worker_that_a_stranger_told_to_end_is_missed(serving, workers):
+    serving.exited(1, ENDED, 100.0)
+    serving.passed(100.0)
+    assert serving.code is None
+    assert workers.take() == ["start 2"]
 
 
 def test_told_to_end_it_ends_after_all_its_workers(serving, workers):

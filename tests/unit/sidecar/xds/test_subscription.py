@@ -138,6 +138,12 @@ class TestDelta:
         received = stream.request(resource_names_unsubscribe=["a", "b"], resource_names_subscribe=["b"])
         assert received.farewell == ["a"]
 
+    def test_the_wildcard_is_answered_like_a_name(self) -> None:
+        stream = Delta(resource_names_subscribe=["a", "*"])
+        assert stream.first.asked == ("a", "*")
+        assert stream.subscription.due("*", REMOVED)
+        assert stream.request(resource_names_unsubscribe=["*"]).dropped == ["*"]
+
     def test_an_unsubscription_with_the_wildcard_has_no_answer(self) -> None:
         stream = Delta(resource_names_subscribe=["*", "a"])
         received = stream.request(resource_names_unsubscribe=["*", "a"])
@@ -160,18 +166,29 @@ class TestDelta:
         stream.request(response_nonce=stream.send("a", "1").nonce)
         assert not stream.subscription.wildcard
 
-    def test_the_wildcard_is_no_name(self) -> None:
-        stream = Delta(resource_names_subscribe=["*", "a"])
-        assert stream.first.asked == ("a",)
-        assert list(stream.subscription.names) == ["a"]
-
-    def test_a_nack_tells_what_was_rejected_and_does_not_make_it_due(self) -> None:
+    def test_a_nack_tells_what_was_rejected_and_the_client_has_what_it_had(self) -> None:
         stream = Delta(resource_names_subscribe=["a"])
         response = stream.send("a", "1")
         received = stream.request(response_nonce=response.nonce, error_detail=wire.Status(code=3, message="no"))
         assert received.rejection is not None
         assert (received.rejection.resources, received.rejection.message) == ((("a", "1"),), "no")
-        assert not stream.subscription.due("a", "1")
+        assert stream.subscription.held("a") is None
+        assert stream.subscription.owed("a")
+
+    def test_a_nack_of_a_renewal_or_a_removal_leaves_the_version_before(self) -> None:
+        stream = Delta(resource_names_subscribe=["a"])
+        stream.request(response_nonce=stream.send("a", "1").nonce)
+        for response in (stream.send("a", "2"), stream.send_removed("a")):
+            stream.request(response_nonce=response.nonce, error_detail=wire.Status(message="no"))
+        assert stream.subscription.held("a") == "1"
+
+    def test_a_nack_of_what_was_said_before_the_name_was_asked_again_changes_nothing(self) -> None:
+        stream = Delta(resource_names_subscribe=["a"])
+        first = stream.send("a", "1")
+        stream.request(resource_names_subscribe=["a"])
+        stream.send("a", "1")
+        stream.request(response_nonce=first.nonce, error_detail=wire.Status(message="no"))
+        assert stream.subscription.held("a") == "1"
 
     def test_a_nack_read_before_the_write_is_seen_to_be_done_is_paired(self) -> None:
         stream = Delta(resource_names_subscribe=["a"])
@@ -258,7 +275,7 @@ class TestStateOfTheWorld:
         assert received.rejection is not None
         assert received.rejection.resources == (("a", "1"),)
         assert stream.subscription.window == 1
-        assert not stream.subscription.due("a", "1")
+        assert stream.subscription.held("a") is None
 
     def test_a_stale_nonce_acknowledges_nothing(self) -> None:
         stream = StateOfTheWorld("a")
