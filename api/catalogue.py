@@ -92,6 +92,9 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         ),
         "not_found": _tenant(404, "Not found", "There is nothing at this path."),
         "method_not_allowed": _tenant(405, "Method not allowed", "The Allow header lists the methods of this path."),
+        "precondition_failed": _tenant(
+            412, "Precondition failed", "Nothing has an entity tag here: no If-Match but *."
+        ),
         "body_too_large": _tenant(413, "The body is too large", "No honest request is so large."),
         "unsupported_media_type": _tenant(415, "Unsupported media type", "Bodies are application/json in UTF-8."),
         "duplicate_field": _tenant(422, "A field is given twice", "Names in an object must be unique."),
@@ -107,7 +110,6 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         "hostname_taken": _tenant(409, "The hostname is taken", "Another tenant has registered it."),
         # 409 rather than 403: no other credentials would help, and deleting a domain does (RFC 9110 section 15.5.10).
         "domain_limit_reached": _tenant(409, "The domain limit is reached", "Delete a domain, or change the plan."),
-        "verification_not_possible": _tenant(409, "Verification is not possible now", "The domain's state forbids it."),
         "verification_too_soon": ProblemType(
             429, "The DNS was asked a moment ago", "nobody", "Wait as long as Retry-After says."
         ),
@@ -116,9 +118,6 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         ),
         # Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07 section 2.7).
         "idempotency_key_reused": _tenant(422, "The Idempotency-Key was used already", "Its request was another one."),
-        "idempotency_in_progress": ProblemType(
-            409, "The first request is still running", "nobody", "Wait for its answer, or retry later."
-        ),
         # Ours.
         "internal_error": ProblemType(500, "Internal error", "operator", "A fault in the platform; it is in the log."),
         "database_unavailable": ProblemType(

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from api.auth import Authenticator, Principal
 from api.body import read_json, read_nothing
 from api.idempotency import HEADER as IDEMPOTENCY_HEADER
-from api.idempotency import REPLAYED_HEADER, idempotency, parse_key
+from api.idempotency import REPLAYED_HEADER, idempotency
 from api.instructions import Target
 from api.pagination import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
 from api.problems import Problem
@@ -90,8 +90,6 @@ class DomainsResource:
     async def verify(self, request: Request) -> Response:
         caller = await self._caller(request)
         parse_query(_query(request))
-        # Accepted and not stored: doing it twice is the same as doing it once.
-        parse_key(request.headers.getlist(IDEMPOTENCY_HEADER))
         if request.method == "POST":
             await read_nothing(request)
         verification = await self._domains.verify(caller, _id(request))
@@ -103,6 +101,9 @@ class DomainsResource:
             raise Problem("token_malformed", "Send one Authorization header.")
         caller = await self._authenticator.authenticate(values[0] if values else None)
         request.state.tenant_id = str(caller.tenant_id)
+        # RFC 9110 section 13.1.1: nothing here has an entity tag, so no list of them can hold.
+        if request.headers.get("if-match", "*") != "*":
+            raise Problem("precondition_failed")
         return caller
 
     def _hostname(self, text: str) -> str:

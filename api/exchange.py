@@ -49,12 +49,16 @@ class Exchange:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if not scope["path"].startswith("/"):  # absolute-form (RFC 9112 section 3.2.2): the authority does not matter
+            scope["path"] = "/" + scope["path"].partition("://")[2].partition("/")[2]
         request_headers = Headers(scope=scope)
         request_id = accepted_id(request_headers.getlist(REQUEST_ID_HEADER)) or uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status = 0
         unread = may_be_long(request_headers)
+        # Whoever is in front may have ended the request elsewhere: nothing after it is taken (RFC 9112 section 6.1).
+        ambiguous = "transfer-encoding" in request_headers and "content-length" in request_headers
         started = perf_counter()
 
         async def receive_body() -> Message:
@@ -71,7 +75,7 @@ class Exchange:
                 headers[REQUEST_ID_HEADER] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers.setdefault("Cache-Control", "no-store")
-                if unread:  # else the server would go on reading for as long as the client sends
+                if unread or ambiguous:  # else the server would go on reading for as long as the client sends
                     headers["Connection"] = "close"
             await send(message)
 

@@ -15,7 +15,7 @@ from core.hostname import HostnameCode
 PREFIXES = ("/api/v1", "/v1")
 
 _TOKENS = tuple(code for code, kind in CATALOGUE.items() if kind.status == 401)
-_EVERYWHERE = (*_TOKENS, "keys_unavailable", "database_unavailable", "internal_error")
+_EVERYWHERE = (*_TOKENS, "precondition_failed", "keys_unavailable", "database_unavailable", "internal_error")
 _QUERY = ("unknown_parameter", "invalid_parameter")
 _BODY = (
     "unsupported_media_type",
@@ -123,7 +123,7 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/domains/{id}/verify",
         summary="Look at the DNS now",
         description=_VERIFY,
-        parameters=("id", "Idempotency-Key", "X-Request-Id"),
+        parameters=("id", "X-Request-Id"),
         body="Nothing",
         body_required=False,
         successes=_VERIFIED,
@@ -133,7 +133,6 @@ OPERATIONS: tuple[Operation, ...] = (
             *(code for code in _BODY if code != "missing_field"),
             "domain_not_found",
             "verification_too_soon",
-            "invalid_idempotency_key",
         ),
     ),
     Operation(

@@ -17,10 +17,11 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 from starlette.types import ExceptionHandler
 
 from api.catalogue import CATALOGUE, ProblemType
+from api.routing import read_only
 from core.errors import NameplateError
 
 MEDIA_TYPE = "application/problem+json"
@@ -179,6 +180,6 @@ def _page(request: Request, entries: list[dict[str, Any]]) -> Response | None:
     return HTMLResponse(f"<!doctype html><html lang=en><title>Problems</title><table><tr>{head}{rows}</table></html>")
 
 
-def problem_routes() -> list[Route]:
+def problem_routes() -> list[BaseRoute]:
     """`/problems` and `/problems/{code}`, open to everybody; at the root of the server, as `type` says."""
-    return [Route("/problems", _list), Route("/problems/{code}", _show)]
+    return [read_only("/problems", _list), read_only("/problems/{code}", _show)]

@@ -20,6 +20,11 @@ class Process(StrEnum):
     sidecar = "sidecar"
 
 
+class Authority(StrEnum):
+    openbao = "openbao"
+    pebble = "pebble"
+
+
 app = typer.Typer(
     name="nameplate",
     help="Custom domains for SaaS platforms whose edge is Envoy.",
@@ -34,9 +39,7 @@ app = typer.Typer(
 @app.command()
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the story; exit 0 only if every step held.")] = False,
-    ca: Annotated[
-        str | None, typer.Option(help="openbao or pebble; default: openbao where port 80 can be bound.")
-    ] = None,
+    ca: Annotated[Authority | None, typer.Option(help="Default: openbao where port 80 can be bound.")] = None,
 ) -> None:
     """Everything on this machine: real servers, two tenants, three domains, then it stays up for you."""
     from demo.run import run
@@ -48,8 +51,9 @@ def demo(
 def control() -> None:
     """Run control: the tenants' REST API, the DNS verifier and the certificate lifecycle. Ends cleanly on SIGTERM.
 
-    Any number of replicas share the work. Needs NAMEPLATE_CONTROL_DATABASE_URL, NAMEPLATE_API_DATABASE_URL,
-    NAMEPLATE_PLATFORM_DOMAIN, NAMEPLATE_JWT_*, NAMEPLATE_VAULT_* and NAMEPLATE_ACME_DIRECTORY_URL (README, Settings).
+    Any number of replicas share the work. Needs `NAMEPLATE_CONTROL_DATABASE_URL`, `NAMEPLATE_API_DATABASE_URL`,
+    `NAMEPLATE_PLATFORM_DOMAIN`, `NAMEPLATE_JWT_…`, `NAMEPLATE_VAULT_…` and `NAMEPLATE_ACME_DIRECTORY_URL`; the README
+    has all, with their defaults.
     """
     from control.app import main
 
@@ -67,7 +71,8 @@ def sidecar(
 
     SIGHUP replaces it by a fresh one without losing a request, SIGTERM ends it, a crash is made good at once.
 
-    Needs NAMEPLATE_SIDECAR_DATABASE_URL, NAMEPLATE_PLATFORM_DOMAIN and NAMEPLATE_VAULT_* (README, Settings).
+    Needs `NAMEPLATE_SIDECAR_DATABASE_URL`, `NAMEPLATE_PLATFORM_DOMAIN` and `NAMEPLATE_VAULT_…`; the README has all,
+    with their defaults.
     """
     # The supervisor stays, so it begins anew as a small program. Modules come from where ours did.
     isolated = [] if sys.path[0] == os.getcwd() else ["-P"]
@@ -79,7 +84,7 @@ def sidecar(
 def migrate() -> None:
     """Bring the database up to date. Safe to run again, and from several places at once.
 
-    Needs NAMEPLATE_OWNER_DATABASE_URL: a role that may create roles and will own the tables.
+    Needs `NAMEPLATE_OWNER_DATABASE_URL`: a role that may create roles and will own the tables.
     """
     import asyncpg
 
@@ -142,7 +147,10 @@ def vault_policy(
 
 @app.command()
 def doctor() -> None:
-    """Check what control needs, and name the command that mends each finding. Exit 1 when something is wrong."""
+    """Check what control needs, and name the command that mends each finding. Exit 1 when something is wrong.
+
+    Reads the settings of `nameplate control`.
+    """
     from cli.doctor import run
 
     raise typer.Exit(asyncio.run(run()))

@@ -101,7 +101,7 @@ async def run(settings: ControlSettings, stop: asyncio.Event) -> int:
             str(settings.acme_ca_file) if settings.acme_ca_file else None,
         )
         stack.callback(account.close)
-        rules = HostnameRules(settings.platform_domain)
+        rules = HostnameRules(settings.platform_domain, settings.blocked_suffixes)
         propagation = Propagation()
         ledger = Ledger(pool, actor, settings.acme_directory_url, functools.partial(registered_domain, rules=rules))
         limits = Limits(failures=settings.max_ssl_retries)
@@ -189,6 +189,8 @@ def http_server(app: ASGIApp) -> Server:
     return Server(
         uvicorn.Config(
             app,
+            http="h11",  # bounds the head and the trailers of a request; httptools keeps them however long they grow
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",

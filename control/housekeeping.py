@@ -1,4 +1,4 @@
-"""Rows that have had their time: old changes, expired challenges, replayed keys, settled orders and notifications."""
+"""Rows that have had their time: old changes, challenges, idempotency keys, what was spent at a CA, notifications."""
 
 from __future__ import annotations
 

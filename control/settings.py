@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import AliasChoices, Field, FilePath, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from core.settings import PREFIX, HostnameSetting, PostgresqlUrl, VaultSettings
+from core.settings import PREFIX, HostnameSetting, PostgresqlUrl, SuffixSetting, VaultSettings
 
 
 def split_list(value: Any) -> Any:
@@ -50,7 +50,11 @@ class ControlSettings(VaultSettings):
     apex_ipv4: Annotated[tuple[IPv4Address, ...], NoDecode] = Field((), description="A records for apex domains.")
     apex_ipv6: Annotated[tuple[IPv6Address, ...], NoDecode] = Field((), description="AAAA records for apex domains.")
     dns_resolvers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="host:port, … of the resolvers that are asked; empty: the system's."
+        (), description="ADDRESS:PORT, … of the resolvers that are asked; empty: the system's."
+    )
+
+    blocked_suffixes: Annotated[tuple[SuffixSetting, ...], NoDecode] = Field(
+        (), description="Names that nobody can claim, nor a name below them."
     )
 
     jwt_jwks_url: str | None = Field(None, description="Where the keys of tenants' tokens are published.")
@@ -76,7 +80,7 @@ class ControlSettings(VaultSettings):
     max_ssl_retries: int = Field(10, ge=1, validation_alias=AliasChoices("DOMAINS_MAX_SSL_RETRIES"))
     max_per_tenant: int = Field(5, ge=0, validation_alias=AliasChoices("DOMAINS_MAX_PER_TENANT"))
 
-    @field_validator("apex_ipv4", "apex_ipv6", "dns_resolvers", mode="before")
+    @field_validator("apex_ipv4", "apex_ipv6", "dns_resolvers", "blocked_suffixes", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return split_list(value)
@@ -113,7 +117,11 @@ def positive(value: Any, unit: str) -> Any:
     """A number in the environment, as a timedelta."""
     if isinstance(value, timedelta):
         return value
-    number = float(value)
+    problem = f"must be a positive number of {unit}, less than a million"
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError(problem) from None
     if not 0 < number < 1e6:
-        raise ValueError(f"must be a positive number of {unit}")
+        raise ValueError(problem)
     return timedelta(**{unit: number})

@@ -238,7 +238,7 @@ class Vault:
     def _approle(self, adapter: JSONAdapter) -> _Login:
         try:
             secret_id = self._secret_id()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise VaultDenied(f"its secret id cannot be read: {type(error).__name__}") from None
         return self._read_login(AppRole(adapter).login(self._role_id, secret_id, use_token=False))
 

@@ -1,8 +1,5 @@
 """The one base of the errors that Nameplate explains to somebody.
 
-    NameplateError
-    └── core.hostname.HostnameError
-
 An error of this family carries a stable code and a sentence. It knows nothing of HTTP: statuses, titles and
 headers belong to `api`, which finds them by the code.
 """

@@ -38,8 +38,14 @@ def hostname(value: str) -> str:
     return normal
 
 
+def suffix(value: str) -> str:
+    """The same for what stands at the end of hostnames, which may be a single label."""
+    return hostname(f"x.{value}").removeprefix("x.")
+
+
 PostgresqlUrl = Annotated[SecretStr, AfterValidator(postgresql_url)]
 HostnameSetting = Annotated[str, AfterValidator(hostname)]
+SuffixSetting = Annotated[str, AfterValidator(suffix)]
 
 
 class VaultSettings(BaseSettings):

@@ -27,12 +27,12 @@ async def run(*, once: bool, ca: str | None) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    ledger = Ledger(console)
+    ledger, told = Ledger(console), asyncio.Event()
     with tempfile.TemporaryDirectory(prefix="nameplate-demo-") as home:
-        play = asyncio.create_task(_play(Path(home), chosen, ledger, console, stop, once=once))
+        play = asyncio.create_task(_play(Path(home), chosen, ledger, console, told, stop, once=once))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({play, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not play.done() and not ledger.all_held:
+        if not play.done() and not told.is_set():
             play.cancel()
         try:
             await play
@@ -47,7 +47,11 @@ async def run(*, once: bool, ca: str | None) -> int:
     return 0 if ledger.all_held else 1
 
 
-async def _play(home: Path, ca: str, ledger: Ledger, console: Console, stop: asyncio.Event, *, once: bool) -> None:
+async def _play(
+    home: Path, ca: str, ledger: Ledger, console: Console, told: asyncio.Event, stop: asyncio.Event, *, once: bool
+) -> None:
+    """`told` is set when the story is at its end; then everything stays up until `stop`."""
+
     def report(line: str) -> None:
         console.print(f"  [dim]started[/] {line}")
 
@@ -57,6 +61,7 @@ async def _play(home: Path, ca: str, ledger: Ledger, console: Console, stop: asy
     ):
         story = Story(running, http, ledger, console)
         await story.tell()
+        told.set()
         console.print()
         console.print(ledger.table())
         if not once and ledger.all_held:

@@ -21,10 +21,11 @@ def print_signposts(stack: Stack, story: Story, console: Console) -> None:
     roots = stack.home / "roots.pem"
     roots.write_text(stack.trust)
     token = stack.home / "token"
+    token.touch(mode=0o600)
     token.write_text(story.brand.token)
-    addresses = Table(
-        "what", "where", title="\nEverything stays up until Ctrl-C", title_justify="left", show_edge=False
-    )
+    addresses = Table(title="\nEverything stays up until Ctrl-C", title_justify="left", show_edge=False)
+    addresses.add_column("what")
+    addresses.add_column("where", overflow="fold")
     for what, where in (
         ("REST API", stack.api_url),
         ("OpenAPI", f"http://{LOOPBACK}:{stack.api_port}/openapi.json"),
@@ -45,7 +46,7 @@ def print_signposts(stack: Stack, story: Story, console: Console) -> None:
     for step, line in (
         (
             f"register (the CNAME of {ONE_MORE} is in the demo's zone, so it proves itself within seconds)",
-            f'{api} {stack.api_url}/domains --json \'{{"hostname": "{ONE_MORE}"}}\'',
+            f'{api} -H "Content-Type: application/json" {stack.api_url}/domains -d \'{{"hostname": "{ONE_MORE}"}}\'',
         ),
         ("visit it", f"{visit} {resolve(ONE_MORE, stack)}/"),
         ("list", f"{api} {stack.api_url}/domains"),
@@ -58,7 +59,7 @@ def print_signposts(stack: Stack, story: Story, console: Console) -> None:
         ("plain HTTP", f"curl -sSi -H 'Host: {story.shop.hostname}' http://{LOOPBACK}:{stack.http_port}/"),
         ("delete", f"{api} -X DELETE {stack.api_url}/domains/{story.shop.id}"),
     ):
-        console.print(f"\n[dim]# {step}[/]")
+        console.print(f"\n[dim]# {step}[/]", soft_wrap=True)
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

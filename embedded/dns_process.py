@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from embedded.process import Process, ServerFailed
 from embedded.zone import TTL, Zone, parse_rdata
 
 TIMEOUT = 5.0  # seconds for an update
-PROBE_TIMEOUT = 1.0
+PROBE_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ class DnsProcess:
 
     async def _send(self, update: UpdateMessage) -> None:
         try:
-            answer = await dns.asyncquery.tcp(update, LOOPBACK, timeout=TIMEOUT, port=self.port)
+            # Not dnspython's own timeout: asyncio.wait_for swallows a cancellation that comes as it ends.
+            async with asyncio.timeout(TIMEOUT):
+                answer = await dns.asyncquery.tcp(update, LOOPBACK, port=self.port)
         except (dns.exception.DNSException, OSError, EOFError) as error:
             raise ServerFailed(f"no answer to an UPDATE of {update.origin}: {error!r}") from error
         if answer.rcode() != Rcode.NOERROR:
@@ -106,8 +109,9 @@ async def _answers(port: int) -> bool:
     """Over TCP first, which refuses at once where nobody listens; then over UDP."""
     query: Message = dns.message.make_query(dns.name.root, RdataType.SOA)
     try:
-        await dns.asyncquery.tcp(query, LOOPBACK, timeout=PROBE_TIMEOUT, port=port)
-        await dns.asyncquery.udp(query, LOOPBACK, timeout=PROBE_TIMEOUT, port=port)
+        async with asyncio.timeout(PROBE_TIMEOUT):
+            await dns.asyncquery.tcp(query, LOOPBACK, port=port)
+            await dns.asyncquery.udp(query, LOOPBACK, port=port)
     except (dns.exception.DNSException, OSError, EOFError):
         return False
     return True

@@ -134,7 +134,7 @@ def choose_ca(wanted: str | None) -> tuple[str, str]:
         return wanted, "asked for"
     if can_bind(80):
         return "openbao", "port 80 can be bound, where OpenBao's HTTP-01 validator connects"
-    return "pebble", "port 80 cannot be bound by this user, and OpenBao's HTTP-01 validator connects only there"
+    return "pebble", "port 80 cannot be bound here, and OpenBao's HTTP-01 validator connects only there"
 
 
 @asynccontextmanager

@@ -73,6 +73,7 @@ class AdminServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 lifespan="off",
+                http="h11",  # bounds the head of a request
                 ws="none",
                 log_config=None,
                 log_level="warning",

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+import asyncpg
 import httpx
+import pytest
 from scenes.play import Play
 
+from control.domains.tenants import LOCK_TENANT
 from embedded.identity import AUDIENCE, ISSUER, IdentityProvider
 from embedded.stack import Stack
 
@@ -115,9 +119,80 @@ async def test_help_names_every_command() -> None:
         assert command in ended.out
 
 
-async def test_a_process_that_is_told_to_end_ends_with_success(stack: Stack, ports) -> None:
-    process = await stack.start_control("control-ending", NAMEPLATE_API_LISTEN=f"127.0.0.1:{ports(1)[0]}")
-    assert await process.stop() == 0
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("control", ("NAMEPLATE_JWT_…", "NAMEPLATE_VAULT_…", "NAMEPLATE_ACME_DIRECTORY_URL")),
+        ("sidecar", ("NAMEPLATE_SIDECAR_DATABASE_URL", "NAMEPLATE_VAULT_…")),
+        ("migrate", ("NAMEPLATE_OWNER_DATABASE_URL",)),
+        ("doctor", ("nameplate control",)),
+    ],
+)
+async def test_help_names_what_a_command_reads(command: str, names: tuple[str, ...]) -> None:
+    ended = await nameplate(command, "--help")
+    assert ended.code == 0
+    for name in names:
+        assert name in ended.out
+
+
+async def test_an_unknown_ca_is_refused_before_anything_is_started() -> None:
+    ended = await nameplate("demo", "--ca", "letsencrypt")
+    assert (ended.code, ended.out) == (2, "")
+    assert "pebble" in ended.err
+
+
+async def test_a_suffix_that_the_operator_blocks_can_be_claimed_by_nobody(play: Play, ports) -> None:
+    address = f"127.0.0.1:{ports(1)[0]}"
+    changes = {"NAMEPLATE_API_LISTEN": address, "NAMEPLATE_BLOCKED_SUFFIXES": "internal, corp.test"}
+    process = await play.stack.start_control("control-blocking", **changes)
+    try:
+        headers = {"Authorization": f"Bearer {play.customer().token}"}
+        for hostname in ("shop.internal", "a.b.corp.test"):
+            response = await play.http.post(
+                f"http://{address}/v1/domains", json={"hostname": hostname}, headers=headers
+            )
+            assert (response.status_code, response.json()["code"]) == (422, "blocked_suffix")
+    finally:
+        await process.stop()
+
+
+async def test_a_process_that_is_told_to_end_answers_what_it_was_asked_and_ends_with_success(play: Play, ports) -> None:
+    owner, address = play.customer(), f"127.0.0.1:{ports(1)[0]}"
+    process = await play.stack.start_control("control-ending", NAMEPLATE_API_LISTEN=address)
+    connection = await asyncpg.connect(play.stack.dsn())
+
+    async def waits() -> bool:
+        return bool(
+            await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        )
+
+    async def takes_no_more() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+        except ConnectionRefusedError:
+            return True
+        writer.transport.abort()
+        return False
+
+    try:
+        async with connection.transaction():
+            await connection.execute(LOCK_TENANT, str(owner.tenant_id))
+            asked = asyncio.create_task(
+                play.http.post(
+                    f"http://{address}/v1/domains",
+                    json={"hostname": f"shop.{play.zone}"},
+                    headers={"Authorization": f"Bearer {owner.token}"},
+                )
+            )
+            await play.eventually(waits)
+            process.signal(signal.SIGTERM)
+            await play.eventually(takes_no_more)
+        assert (await asked).status_code == 201
+        assert await process.wait() == 0
+    finally:
+        await connection.close()
+        if process.returncode is None:
+            await process.stop()
 
 
 async def test_a_taken_port_is_said_in_a_line_and_not_a_traceback(stack: Stack) -> None:

@@ -22,7 +22,6 @@ import httpx
 import jwt
 import pytest
 import structlog
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 from prometheus_client import CollectorRegistry
@@ -33,6 +32,7 @@ from api.auth import Authenticator, Principal
 from api.instructions import Target
 from api.jwks import KeyFile
 from api.service import Reply
+from control.app import http_server
 from control.domains.tenants import TenantDomains
 from core.domain import Domain
 from core.hostname import HostnameRules
@@ -178,8 +178,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """Serve with uvicorn as control does; gives the base address."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none")
-    server = uvicorn.Server(config)
+    server = http_server(app)
     task = asyncio.create_task(server.serve([listener]))
     try:
         while not server.started:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -76,12 +77,14 @@ async def test_some_paths_are_for_everybody(client: httpx.AsyncClient, path: str
         ("/v1/domains/x/verify", "GET, OPTIONS, POST"),
         ("/openapi.json", "GET, HEAD, OPTIONS"),
         ("/livez", "GET, HEAD, OPTIONS"),
+        ("/problems", "GET, HEAD, OPTIONS"),
+        ("/problems/has_port", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_a_path_says_which_methods_it_takes(client: httpx.AsyncClient, path: str, allow: str) -> None:
     response = await client.options(path)
     assert (response.status_code, response.headers["allow"], response.content) == (204, allow, b"")
-    for method in ("PUT", "PATCH", "PROPFIND"):
+    for method in ("PUT", "PATCH", "PROPFIND", "MADE-UP"):
         refused = await client.request(method, path)
         assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
         assert refused.headers["allow"] == allow
@@ -111,7 +114,77 @@ async def test_another_path_is_not_found_and_not_redirected(tenant: Tenant, url:
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
 
 
+# --- what is no good HTTP
+
+
+async def raw(url: str, *pieces: bytes) -> bytes:
+    """What the server says until it closes the connection."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    answer = b""
+    try:
+        with suppress(ConnectionError):  # it closes while we write, or with something of ours unread
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            while got := await reader.read(65536):
+                answer += got
+    finally:
+        writer.transport.abort()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ", b"a" * 65536),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"X-Many: a\r\n" * 6000),
+        (b"GET /", b"a" * 65536),
+        (b"POST /v1/domains HTTP/1.1\r\nHost: x\r\n%sTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Many: a\r\n" * 6000),
+    ],
+    ids=["a header", "headers", "a path", "trailers"],
+)
+async def test_a_head_without_end_is_cut_off(url: str, tenant: Tenant, start: bytes, piece: bytes) -> None:
+    token = tenant.client.headers["authorization"].encode()
+    start = start.replace(b"%s", b"Authorization: " + token + b"\r\nContent-Type: application/json\r\n")
+    async with asyncio.timeout(10):
+        answer = await raw(url, start, *[piece] * 50)
+    assert not answer or answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_after_a_request_with_two_lengths_nothing_more_is_taken(tenant: Tenant, url: str) -> None:
+    head = (
+        "POST /v1/domains HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Authorization: {tenant.client.headers['authorization']}\r\n"
+        "Content-Length: 50\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
+    async with asyncio.timeout(10):
+        answer = await raw(url, head.encode() + b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+async def test_a_whole_url_in_the_request_line_is_taken_by_its_path(url: str) -> None:
+    answer = await raw(url, b"GET http://api.example/livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_an_upgrade_is_ignored(client: httpx.AsyncClient) -> None:
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "x", "Sec-WebSocket-Version": "13"}
+    assert (await client.get("/livez", headers=headers)).json() == {"status": "ok"}
+
+
 # --- headers and ids
+
+
+async def test_a_condition_that_cannot_hold_is_refused_before_anything_is_done(tenant: Tenant) -> None:
+    created = await tenant.add("shop.example.com")
+    path = f"/domains/{created.json()['id']}"
+    for method, where in (("DELETE", path), ("POST", path + "/verify"), ("GET", path)):
+        refused = await tenant.client.request(method, where, headers={"If-Match": '"stale"'})
+        assert (refused.status_code, refused.json()["code"]) == (412, "precondition_failed")
+    assert (await tenant.client.get(path, headers={"If-Match": "*"})).json()["status"] == "pending"
+    assert (await tenant.client.delete(path, headers={"If-Match": "*"})).status_code == 204
 
 
 @pytest.mark.parametrize("request_id", ["a1", "0b8f0a86-4d0c-4a55-9a3b-5f3f0f5ad6a1", "trace:1.2_3"])

@@ -253,8 +253,7 @@ async def test_verify_restarts_a_failed_domain(tenant: Tenant, control: asyncpg.
         (b"{}", {"Content-Type": "application/json"}, None),
         (b"{}", {}, "unsupported_media_type"),
         (b'{"force": true}', {"Content-Type": "application/json"}, "unknown_field"),
-        (b"", {"Idempotency-Key": "k"}, None),
-        (b"", {"Idempotency-Key": "a b"}, "invalid_idempotency_key"),
+        (b"", {"Idempotency-Key": "a b"}, None),  # not a parameter of it: the second time is too soon, whatever the key
     ],
 )
 async def test_verify_takes_no_body(tenant: Tenant, content: bytes, headers: dict[str, str], code: str | None) -> None:

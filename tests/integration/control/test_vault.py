@@ -115,9 +115,11 @@ async def test_a_secret_id_that_changed_is_read_at_the_next_login(vault_mount):
     vault.close()
 
 
-async def test_a_secret_id_that_cannot_be_read_is_an_error_of_vault(vault_mount, tmp_path):
-    vault = client(vault_mount, secret_id=(tmp_path / "absent").read_text)
-    with pytest.raises(VaultDenied):
+@pytest.mark.parametrize("name", ["absent", "no text"])
+async def test_a_secret_id_that_cannot_be_read_is_an_error_of_vault(vault_mount, tmp_path, name):
+    (tmp_path / "no text").write_bytes(b"\xff\xfe")
+    vault = client(vault_mount, secret_id=(tmp_path / name).read_text)
+    with pytest.raises(VaultDenied, match="secret id"):
         await vault.read(PATH)
     vault.close()
 

@@ -39,7 +39,9 @@ def read() -> ControlSettings:
 def test_what_is_right_is_taken(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
     environment.setenv("NAMEPLATE_VAULT_CA_FILE", str(tmp_path / "ca.pem"))
+    environment.setenv("NAMEPLATE_BLOCKED_SUFFIXES", "Internal, corp.example.,")
     settings = read()
+    assert settings.blocked_suffixes == ("internal", "corp.example")
     assert settings.control_database_url.get_secret_value() == GOOD["NAMEPLATE_CONTROL_DATABASE_URL"]
     assert settings.target == "custom.platform.test", "not in normal form"
 
@@ -60,7 +62,8 @@ def test_what_is_right_is_taken(environment: pytest.MonkeyPatch, tmp_path: Path)
         ("NAMEPLATE_VAULT_CA_FILE", "/nonexistent/ca.pem"),
         ("NAMEPLATE_ACME_DIRECTORY_URL", "not a url"),
         ("NAMEPLATE_ACME_CA_FILE", "/nonexistent/ca.pem"),
-        ("DOMAINS_DNS_CHECK_INTERVAL_SEC", "soon"),
+        ("NAMEPLATE_BLOCKED_SUFFIXES", "corp.example, *.internal"),
+        ("DOMAINS_DNS_CHECK_INTERVAL_SEC", "hunter2"),
         ("DOMAINS_VERIFY_TTL_HOURS", "nan"),
     ],
 )
