@@ -12,6 +12,7 @@ from sidecar.extproc.processor import SERVICE as EXTERNAL_PROCESSOR
 from sidecar.extproc.processor import Processor
 from sidecar.grpcfast import OneAnswer, Reply, Server, Unary, reply
 from sidecar.health import Health
+from sidecar.reflection import Reflection
 
 
 class Checks:
@@ -22,15 +23,13 @@ class Checks:
         self._checker: Checker[Reply] = Checker(names, tokens, reply)
         self._processor: Processor[Reply] = Processor(names, tokens, reply)
         self.health = Health(AUTHORIZATION, EXTERNAL_PROCESSOR)
-        self.server = Server(
-            {
-                f"/{AUTHORIZATION}/Check": Unary(Authorization(self._checker, directory.source, tokens).check),
-                f"/{EXTERNAL_PROCESSOR}/Process": OneAnswer(
-                    Authorization(self._processor, directory.source, tokens).check
-                ),
-                **self.health.methods(),
-            }
-        )
+        methods = {
+            f"/{AUTHORIZATION}/Check": Unary(Authorization(self._checker, directory.source, tokens).check),
+            f"/{EXTERNAL_PROCESSOR}/Process": OneAnswer(Authorization(self._processor, directory.source, tokens).check),
+            **self.health.methods(),
+        }
+        self._reflection = Reflection(methods)
+        self.server = Server({**methods, **self._reflection.methods()})
 
     def stats(self) -> Mapping[str, int]:
         """Checks answered so far, by outcome."""
@@ -40,4 +39,5 @@ class Checks:
     async def drain(self, seconds: float) -> None:
         """GOAWAY; what is under way is answered."""
         self.server.drain()
+        self._reflection.close()
         await self.server.wait_closed(seconds)

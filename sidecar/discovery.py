@@ -15,6 +15,7 @@ from sidecar.certs.vault import Vault
 from sidecar.directory.service import DirectoryService
 from sidecar.grpcfast import Server
 from sidecar.health import Health
+from sidecar.reflection import Reflection
 from sidecar.settings import SidecarSettings
 from sidecar.xds.ended import EndedRegistrations
 from sidecar.xds.methods import AGGREGATED, SECRETS, methods
@@ -39,7 +40,9 @@ class Discovery:
         self.secrets = SecretService(directory.directory, directory.source, self.certificates, self.platform, ended)
         directory.feed.subscribe(self.secrets.on_change)
         self.health = Health(SECRETS, AGGREGATED)
-        self.server = Server({**methods(self.secrets), **self.health.methods()})
+        told = {**methods(self.secrets), **self.health.methods()}
+        self._reflection = Reflection(told)
+        self.server = Server({**told, **self._reflection.methods()})
 
     def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
         return {"vault": self.vault.run, "platform certificate": self.platform.run}
@@ -47,6 +50,7 @@ class Discovery:
     async def drain(self, seconds: float) -> None:
         """GOAWAY; every stream ends in good order. Envoy keeps its certificates and connects again."""
         self.server.drain()
+        self._reflection.close()
         self.secrets.close()
         await self.server.wait_closed(seconds)
 

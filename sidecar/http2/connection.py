@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.http2 import frames, settings
-from sidecar.http2.controlling import DRAIN_PING
+from sidecar.http2.controlling import DRAIN_PINGS
 from sidecar.http2.errors import ConnectionFault, ErrorCode
 from sidecar.http2.events import DATA, REQUEST, WHOLE, Event, R
 from sidecar.http2.headers import UNKNOWN_LENGTH, HeaderList
@@ -50,15 +50,15 @@ class Connection(ReceivingHalf[R]):
     def drain(self) -> None:
         """Take no new streams once the peer has read the GOAWAY, and close when the last one is done.
 
-        As RFC 9113 6.8 has it: GOAWAY with the highest id, so that no request on its way is lost; then, as the answer
-        to a PING shows that it was read, GOAWAY with the last id in use. A peer that does not answer the PING is the
-        caller's to cut.
+        As RFC 9113 6.8 has it: GOAWAY with the highest id, so that no request on its way is lost; then, as the answers
+        to two PINGs show that it was read and heeded, GOAWAY with the last id in use. A peer that does not answer them
+        is the caller's to cut.
         """
         if self._draining or self.closed:
             return
         self._draining = self._careful = True
         self._out.append(frames.goaway(CLIENT_LAST, ErrorCode.NO_ERROR))
-        self._out.append(frames.frame(frames.PING, 0, 0, DRAIN_PING))
+        self._ask_drained(DRAIN_PINGS[0])
 
     def abort(self, code: ErrorCode) -> None:
         """GOAWAY, and no more."""

@@ -13,18 +13,21 @@ from sidecar.http2.events import Event, R
 from sidecar.http2.limits import MAX_WINDOW, Limits
 from sidecar.http2.sending import SendingHalf
 
-DRAIN_PING: Final = b"drained?"
+# Of a drain, one after the other. The answer to the first does not say that no stream follows: a peer may have numbered
+# requests that it writes after it (gRPC's core does, and fails them when they come too late).
+DRAIN_PINGS: Final = (b"drained?", b"drained!")
 
 
 class ControllingHalf(SendingHalf[R]):
     """What they set is mostly how much may be sent."""
 
-    __slots__ = ("_acknowledged", "_controls", "_earned", "_goaway_read", "_greeted", "_opened")
+    __slots__ = ("_acknowledged", "_controls", "_drain_ping", "_earned", "_goaway_read", "_greeted", "_opened")
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         super().__init__(limits)
         self._greeted = False  # the peer's first SETTINGS has come
         self._acknowledged = False  # our SETTINGS are in force at the peer
+        self._drain_ping = b""  # whose answer the drain waits for
         self._goaway_read = False  # the peer opens no more streams: it has read our GOAWAY, or sent one
         self._opened = 0  # streams
         self._earned = 0  # how many of those were counted in `_controls`
@@ -76,9 +79,17 @@ class ControllingHalf(SendingHalf[R]):
     def _ping(self, flags: int, payload: bytes) -> None:
         if not flags & frames.ACK:
             self._answer(frames.frame(frames.PING, frames.ACK, 0, payload))
-        elif self._draining and payload == DRAIN_PING:
-            self._goaway_read = True
-            self._finish_drain()
+        elif payload == self._drain_ping:
+            if payload == DRAIN_PINGS[0]:
+                self._ask_drained(DRAIN_PINGS[1])
+            else:
+                self._drain_ping = b""
+                self._goaway_read = True
+                self._finish_drain()
+
+    def _ask_drained(self, payload: bytes) -> None:
+        self._drain_ping = payload
+        self._out.append(frames.frame(frames.PING, 0, 0, payload))
 
     def _goaway(self) -> None:
         """The peer leaves, whatever its code: streams under way finish, and that is the end."""

@@ -29,6 +29,10 @@ class HealthCheckResponse(_message.Message):
     status: HealthCheckResponse.ServingStatus
     def __init__(self, status: _Optional[_Union[HealthCheckResponse.ServingStatus, str]] = ...) -> None: ...
 
+class HealthListRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class HealthListResponse(_message.Message):
     __slots__ = ("statuses",)
     class StatusesEntry(_message.Message):

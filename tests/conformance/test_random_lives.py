@@ -83,7 +83,7 @@ class Life:
             case 4:
                 return frames.window_update(dice.choice((0, stream)), dice.choice((1, 5, 70_000)))
             case 5:
-                return frames.ping(b"drained?", ACK)
+                return frames.ping(dice.choice((b"drained?", b"drained!")), ACK)
             case _ if dice.random() < 0.1:
                 window = frames.settings([(Setting.INITIAL_WINDOW_SIZE, dice.choice((0, 10, 65_535)))])
                 return dice.choice((window, frames.goaway(), dice.randbytes(12)))

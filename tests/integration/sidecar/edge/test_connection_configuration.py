@@ -22,7 +22,7 @@ def filled(edge: Edge, *, lane: bool = True) -> str:
     edge.template = CONNECTION if lane else TEMPLATE
     edge.http_port, edge.https_port = 18080, 18443
     text = envoy_configuration(edge, 18000)
-    return text.replace(str(edge.access_log), "access.log")
+    return text.replace(str(edge.access_log), str(edge.home / "access.log"))  # the same for both
 
 
 def managers(configuration: Any) -> list[Any]:

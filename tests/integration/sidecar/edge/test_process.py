@@ -15,13 +15,17 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
+from scenes import reflection
 from scenes.edge import PLATFORM, TEMPLATE
 
 from embedded.database import Database
 from embedded.postgres import Postgres
 from embedded.process import Process
+from sidecar.authz.authorization import SERVICE as AUTHORIZATION
+from sidecar.extproc.processor import SERVICE as EXTERNAL_PROCESSOR
 from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
-from sidecar.xds.methods import AGGREGATED
+from sidecar.wire.reflection_pb2 import ServerReflectionRequest
+from sidecar.xds.methods import AGGREGATED, SECRETS
 
 ROOT = TEMPLATE.parents[1]
 
@@ -71,6 +75,17 @@ async def test_both_servers_say_that_they_serve(started):
     assert await health(started, "check.sock", "envoy.service.auth.v3.Authorization") == serving
     assert await health(started, "xds.sock", AGGREGATED) == serving
     assert await health(started, "xds.sock", "") == serving
+
+
+async def test_both_servers_describe_themselves_to_a_tool_without_proto_files(started):
+    await started.start_sidecar()
+    for socket, envoys in (("check.sock", (AUTHORIZATION, EXTERNAL_PROCESSOR)), ("xds.sock", (AGGREGATED, SECRETS))):
+        async with grpc.aio.insecure_channel(f"unix:{started.home}/run/{socket}") as channel:
+            for package in reflection.PACKAGES:
+                own = ["grpc.health.v1.Health", *(f"{package}.ServerReflection" for package in reflection.PACKAGES)]
+                assert await reflection.services(channel, package) == sorted([*envoys, *own])
+                answer = await reflection.call_unary(channel, package, "grpc.health.v1.Health", "Check")
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_its_sockets_are_for_its_own_user(started):
@@ -141,8 +156,13 @@ async def test_it_ends_in_order_with_streams_and_watches_open(started):
             "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
         )()
         await stream.write(b"")
+        tool = reflection.info(channel, reflection.PACKAGES[0])
+        await tool.write(ServerReflectionRequest(list_services="*"))
+        await tool.read()
         process.signal(signal.SIGTERM)
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await tool.read() is grpc.aio.EOF
+        assert await tool.code() is grpc.StatusCode.OK
         assert await asyncio.wait_for(process.wait(), 10) == 0
     assert "Traceback" not in process.log_path.read_text()
 

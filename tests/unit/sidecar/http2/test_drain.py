@@ -15,9 +15,13 @@ def goaways(client: Client) -> list[tuple[int, int]]:
 
 
 def drained(client: Client) -> None:
-    """The peer has read the GOAWAY and answers the PING after it."""
-    (ping,) = [frame for frame in client.of(wire.PING) if not frame.flags & wire.ACK]
-    client.send(wire.ping(ping.payload, ack=True))
+    """The peer has read the GOAWAY, and answers the PINGs after it."""
+    for number in range(2):
+        client.send(wire.ping(asked(client)[number], ack=True))
+
+
+def asked(client: Client) -> list[bytes]:
+    return [frame.payload for frame in client.of(wire.PING) if not frame.flags & wire.ACK]
 
 
 def test_a_drain_says_that_all_streams_on_their_way_are_served() -> None:
@@ -63,6 +67,31 @@ def test_a_drain_without_streams_ends_when_the_peer_has_read_the_goaway() -> Non
     drained(client)
     assert goaways(client) == [(2**31 - 1, 0), (0, 0)]
     assert client.connection.closed
+
+
+def test_a_stream_that_comes_behind_the_answer_to_the_first_ping_is_served() -> None:
+    client = Client()
+    client.connection.drain()
+    client.take()
+    client.send(wire.ping(asked(client)[0], ack=True))
+    client.send(wire.headers(1, end=True))
+    assert client.send(wire.ping(asked(client)[1], ack=True)) == []
+    client.connection.reply(1, ANSWER)
+    client.take()
+    assert client.body(1) == ANSWER.data
+    assert goaways(client) == [(2**31 - 1, 0), (1, 0)]
+
+
+def test_each_ping_of_a_drain_is_sent_once() -> None:
+    client = Client()
+    client.send(wire.headers(1))
+    client.connection.drain()
+    client.take()
+    drained(client)
+    for payload in asked(client) * 2:
+        client.send(wire.ping(payload, ack=True))
+    assert len(asked(client)) == 2
+    assert not client.connection.closed
 
 
 def test_a_drain_ends_by_a_reset_of_the_last_stream_too() -> None:
