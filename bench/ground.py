@@ -32,12 +32,12 @@ class Ground:
     @asynccontextmanager
     async def start(cls, home: Path) -> AsyncIterator[Ground]:
         cores = Cores.choose()
-        async with AsyncExitStack() as servers:
-            with on_core(cores.load):
+        with on_core(cores.load):  # this process too: it looks on
+            async with AsyncExitStack() as servers:
                 postgres = await servers.enter_async_context(Postgres.start(home))
                 openbao = await servers.enter_async_context(OpenBao.start(home))
-            template = await Database.create(postgres, "template")
-            yield cls(home, cores, postgres, openbao, Authority(), template)
+                template = await Database.create(postgres, "template")
+                yield cls(home, cores, postgres, openbao, Authority(), template)
 
     @asynccontextmanager
     async def edge(self) -> AsyncIterator[Edge]:

@@ -5,14 +5,18 @@ A server may be several processes (a supervisor and its child), so figures are o
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from embedded.process import children
+
+T = TypeVar("T")
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -44,6 +48,14 @@ def on_core(*cores: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+async def begun_on_core(starting: Awaitable[T], *cores: int) -> T:
+    """As `on_core`, for what `starting` starts in its first step. Whoever waits for it stays on the cores it was on."""
+    with on_core(*cores):
+        task = asyncio.ensure_future(starting)
+        await asyncio.sleep(0)
+    return await task
 
 
 def family(pid: int) -> list[int]:

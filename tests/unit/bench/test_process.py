@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 import time
 
-from bench.process import Neighbours, cpu_seconds, family, on_core, resident_bytes
+from bench.process import Neighbours, begun_on_core, cpu_seconds, family, on_core, resident_bytes
 
 SPIN = """
 import time
@@ -58,3 +59,22 @@ def test_what_others_use_is_told_from_what_we_use() -> None:
     seconds = time.monotonic() - started
     everything = (Neighbours.now().busy - neighbours.busy) / seconds
     assert neighbours.cores_since() <= everything - 0.3 / seconds
+
+
+async def test_what_begins_on_a_core_stays_there_while_the_caller_waits_elsewhere() -> None:
+    before = os.sched_getaffinity(0)
+    core = min(before)
+
+    async def start() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "import os; input(os.sched_getaffinity(0))"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        await asyncio.sleep(0)
+        assert os.sched_getaffinity(0) == before
+        return process
+
+    process = await begun_on_core(start(), core)
+    output, _ = process.communicate(b"\n")
+    assert output == b"{%d}" % core
