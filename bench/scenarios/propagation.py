@@ -37,7 +37,7 @@ class Size:
 
 
 FULL = Size(names=10_000, changes=200, settle=2.0)
-QUICK = Size(names=1_000, changes=15, settle=0.3)
+QUICK = Size(names=1_000, changes=10, settle=0.2)
 
 
 async def run(ground: Ground, report: Report, quick: bool) -> None:

@@ -46,7 +46,7 @@ class Size:
 
 
 FULL = Size(names=10_000, requests=100_000, rate=1_000, seconds=6)
-QUICK = Size(names=1_000, requests=2_000, rate=300, seconds=2)
+QUICK = Size(names=1_000, requests=2_000, rate=300, seconds=1)
 
 
 @dataclass(slots=True)
