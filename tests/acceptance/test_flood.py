@@ -78,14 +78,19 @@ async def test_a_thousand_unknown_names_are_refused_and_no_database_or_vault_is_
 ) -> None:
     await play.active(play.customer(), f"shop.{play.zone}")
     await settled(play)
-    before = await counters(play)
-    assert before[0] > 0, "the counter does not count"
-    assert before[1] > 0, "the counter does not count"
-    refused = await flood([f"n{n}.{play.zone}" for n in range(NAMES)], play.stack.https_port)
-    after = await counters(play)
-    record_property("flood", f"{refused} refused; statements, reads: {before} before, {after} after")
-    print(f"\nflood: {refused} of {NAMES} refused; (statements, Vault reads) {before} before, {after} after")
-    assert refused == NAMES
+    # Once a minute the sidecar looks at the platform's own certificate in Vault: perhaps during one of two, not of both.
+    for first in (0, NAMES):
+        before = await counters(play)
+        assert before[0] > 0, "the counter does not count"
+        assert before[1] > 0, "the counter does not count"
+        refused = await flood([f"n{first + n}.{play.zone}" for n in range(NAMES)], play.stack.https_port)
+        after = await counters(play)
+        said = f"{refused} of {NAMES} refused; (statements, Vault reads) {before} before, {after} after"
+        record_property("flood", said)
+        print(f"\nflood: {said}")
+        assert refused == NAMES
+        if after == before:
+            break
     assert after == before
 
 
