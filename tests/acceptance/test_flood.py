@@ -78,7 +78,7 @@ async def test_a_thousand_unknown_names_are_refused_and_no_database_or_vault_is_
 ) -> None:
     await play.active(play.customer(), f"shop.{play.zone}")
     await settled(play)
-    # Once a minute the sidecar looks at the platform's own certificate in Vault: perhaps during one of two, not of both.
+    # Once a minute the sidecar looks at the platform's own certificate in Vault: perhaps during one flood, not both.
     for first in (0, NAMES):
         before = await counters(play)
         assert before[0] > 0, "the counter does not count"
