@@ -86,18 +86,6 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
-def largest_member(pid: int) -> int:
-    """Of the family, the one with the most memory: the process that does the work, not its supervisor."""
-    return max(family(pid), key=_own_bytes)
-
-
-def _own_bytes(pid: int) -> int:
-    try:
-        return int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * PAGE
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-
-
 def kernel_part(pid: int) -> tuple[float, float]:
     """(seconds in the kernel, seconds in all) of one process so far, by clock ticks."""
     fields = (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()

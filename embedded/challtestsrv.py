@@ -65,10 +65,6 @@ class ChallTestSrv:
         finally:
             await process.stop()
 
-    @property
-    def dns_address(self) -> str:
-        return f"{LOOPBACK}:{self.dns_port}"
-
     async def manage(self, command: str, body: Mapping[str, Any]) -> None:
         """Send a management command, such as `manage("add-http01", {"token": ..., "content": ...})`."""
         async with httpx.AsyncClient(trust_env=False, verify=False, timeout=HTTP_TIMEOUT) as client:

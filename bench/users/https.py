@@ -38,13 +38,9 @@ class Visitor(EdgeUser):
         super().__init__(environment)
         self.requests_a_visit: int = environment.parsed_options.requests_a_visit
 
-    @property
-    def port(self) -> int:
-        raise NotImplementedError
-
     @task
     def visit(self) -> None:
-        connection = Connection((self.target.address, self.port), self.any_served())
+        connection = Connection((self.target.address, self.target.port_of(self.lane)), self.any_served())
         with closing(connection):
             with self.timed("TLS", f"{self.lane} lane: handshake"):
                 connection.connect()
@@ -60,14 +56,6 @@ class Visitor(EdgeUser):
 class RequestLaneUser(Visitor):
     lane = "request"
 
-    @property
-    def port(self) -> int:
-        return self.target.request_port
-
 
 class ConnectionLaneUser(Visitor):
     lane = "connection"
-
-    @property
-    def port(self) -> int:
-        return self.target.connection_port

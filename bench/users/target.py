@@ -30,6 +30,9 @@ class Target:
     def read(cls, path: Path) -> Self:
         return cls(**json.loads(path.read_text()))
 
+    def port_of(self, lane: str) -> int:
+        return {"request": self.request_port, "connection": self.connection_port}[lane]
+
     def write(self, path: Path) -> None:
         """For its owner alone: the tokens let anyone in."""
         path.touch(mode=0o600)

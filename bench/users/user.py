@@ -32,10 +32,6 @@ class EdgeUser(User):
         think: float = self.environment.parsed_options.think
         return think
 
-    def any_name(self) -> str:
-        """Of all that can be checked, each as likely."""
-        return hostname(self.draw.randrange(self.target.names))
-
     def any_served(self) -> str:
         return hostname(self.draw.randrange(self.target.served))
 

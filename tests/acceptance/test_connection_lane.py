@@ -12,10 +12,9 @@ from typing import Any
 
 import asyncpg
 import pytest
-import yaml
 from scenes import edge as edges
 from scenes.edge import PLATFORM, TEMPLATE, Edge
-from scenes.lanes import Http1, Http2, Http2Upstream
+from scenes.lanes import Http1, Http2, Http2Upstream, with_http2_upstream
 
 from embedded.background import Background
 from embedded.browser import HandshakeRefused
@@ -198,20 +197,10 @@ async def test_a_tenant_in_the_trailers_does_not_arrive(lanes):
     seen: list[tuple[str, str]] = []
     server = await asyncio.get_running_loop().create_server(lambda: Http2Upstream(seen), LOOPBACK, 0)
     port = server.sockets[0].getsockname()[1]
-
-    def to_http2(text: str) -> str:
-        configuration = yaml.safe_load(text)
-        clusters = {cluster["name"]: cluster for cluster in configuration["static_resources"]["clusters"]}
-        options = "typed_extension_protocol_options"
-        clusters["platform"][options] = clusters["authz"][options]
-        (endpoint,) = clusters["platform"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
-        endpoint["endpoint"]["address"]["socket_address"]["port_value"] = port
-        return yaml.dump(configuration)
-
     trailers = [("x-tenant-id", "spoof"), ("x-nameplate-host", "spoof"), ("x-checksum", "kept")]
     edge = replace(lanes.connection)
     edge.http_port, edge.https_port = free_ports(2)
-    configuration = to_http2(edges.envoy_configuration(edge, 0))
+    configuration = with_http2_upstream(port)(edges.envoy_configuration(edge, 0))
     async with (
         server,
         Envoy.start(edge.home, configuration, name="trailers"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+import yaml
 
 from embedded.ports import LOOPBACK
 
@@ -134,3 +135,18 @@ class Http2Upstream(asyncio.Protocol):
             if isinstance(event, h2.events.StreamEnded):
                 self._connection.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
         self._transport.write(self._connection.data_to_send())
+
+
+def with_http2_upstream(port: int) -> Callable[[str], str]:
+    """A change of an Envoy configuration: its platform is on that port, and speaks HTTP/2 without TLS."""
+
+    def change(text: str) -> str:
+        configuration = yaml.safe_load(text)
+        clusters = {cluster["name"]: cluster for cluster in configuration["static_resources"]["clusters"]}
+        options = "typed_extension_protocol_options"
+        clusters["platform"][options] = clusters["authz"][options]
+        (endpoint,) = clusters["platform"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        endpoint["endpoint"]["address"]["socket_address"]["port_value"] = port
+        return yaml.dump(configuration)
+
+    return change

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Any
 
 import h2.config
 import h2.connection
@@ -13,6 +12,7 @@ import pytest
 import yaml
 from scenes import edge as edges
 from scenes.edge import PLATFORM
+from scenes.lanes import Http2Upstream, with_http2_upstream
 
 from embedded.browser import HandshakeRefused
 from embedded.ports import LOOPBACK
@@ -92,29 +92,6 @@ async def test_even_where_no_check_is_made_a_clients_tenant_does_not_arrive(edge
         assert edge.upstream.requests == 1
 
 
-class Http2Echo(asyncio.Protocol):
-    """An upstream that speaks HTTP/2 without TLS and keeps the headers and trailers it received."""
-
-    def __init__(self, seen: list[tuple[str, str]]) -> None:
-        self._connection = h2.connection.H2Connection(
-            h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
-        )
-        self._seen = seen
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        self._connection.initiate_connection()
-        transport.write(self._connection.data_to_send())
-
-    def data_received(self, data: bytes) -> None:
-        for event in self._connection.receive_data(data):
-            if isinstance(event, h2.events.RequestReceived | h2.events.TrailersReceived):
-                self._seen.extend((type(event).__name__, f"{name}: {value}") for name, value in event.headers)
-            if isinstance(event, h2.events.StreamEnded):
-                self._connection.send_headers(event.stream_id, [(":status", "200")], end_stream=True)
-        self._transport.write(self._connection.data_to_send())
-
-
 async def post_with_trailers(port: int, host: str, trust: str, trailers: list[tuple[str, str]]) -> str:
     """Over HTTP/2; the status."""
     context = ssl.create_default_context(cadata=trust)
@@ -139,24 +116,11 @@ async def post_with_trailers(port: int, host: str, trust: str, trailers: list[tu
     raise ConnectionError("no response")
 
 
-def with_http2_upstream(port: int):
-    def change(text: str) -> str:
-        configuration = yaml.safe_load(text)
-        clusters = {cluster["name"]: cluster for cluster in configuration["static_resources"]["clusters"]}
-        options = "typed_extension_protocol_options"
-        clusters["platform"][options] = clusters["authz"][options]
-        (endpoint,) = clusters["platform"]["load_assignment"]["endpoints"][0]["lb_endpoints"]
-        endpoint["endpoint"]["address"]["socket_address"]["port_value"] = port
-        return yaml.dump(configuration)
-
-    return change
-
-
 async def test_a_tenant_in_the_trailers_does_not_arrive_either(edge):
     await edge.add_default_certificate()
     tenant = await edge.add_tenant(SLUG)
     seen: list[tuple[str, str]] = []
-    server = await asyncio.get_running_loop().create_server(lambda: Http2Echo(seen), LOOPBACK, 0)
+    server = await asyncio.get_running_loop().create_server(lambda: Http2Upstream(seen), LOOPBACK, 0)
     async with server, edges.serve(edge, with_http2_upstream(server.sockets[0].getsockname()[1])):
         trailers = [("x-tenant-id", "spoof"), ("x-nameplate-host", "spoof"), ("x-checksum", "kept")]
         assert await post_with_trailers(edge.https_port, HOST, edge.pki.root_pem, trailers) == "200"

@@ -1,15 +1,15 @@
-"""Every row of the resolution order in sidecar/authz/policy.py, as an ext_authz server answers it."""
+"""Every row on requests of the resolution order in sidecar/authz/policy.py, as an ext_authz server answers it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import pytest
+from scenes.checks import connection_request
 
 from sidecar.authz.answers import KEPT
 from sidecar.authz.check import LISTENER, Checker
 from sidecar.authz.policy import Kind, Pending
-from sidecar.authz.replies import PERMISSION_DENIED
 from sidecar.directory.entry import Entry, Unknown
 from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
 
@@ -87,14 +87,6 @@ def plain(host: str, path: str | bytes = "/", listener: str = "http") -> bytes:
     request.attributes.request.http.host = host
     request.attributes.request.http.path = path if isinstance(path, bytes) else path.encode()
     request.attributes.context_extensions[LISTENER] = listener
-    return request.SerializeToString()
-
-
-def connection(sni: str | None) -> bytes:
-    """What the network filter sends; None: without TLS."""
-    request = CheckRequest()
-    if sni is not None:
-        request.attributes.tls_session.sni = sni
     return request.SerializeToString()
 
 
@@ -393,8 +385,8 @@ def test_each_outcome_is_counted(checker: Checker[bytes]) -> None:
     checker.check(plain("shop.mybrand.co"))
     checker.check(plain("", "/.well-known/acme-challenge/" + KNOWN_TOKEN))
     checker.check(plain("", "/.well-known/acme-challenge/"))
-    checker.check(connection("shop.mybrand.co"))
-    checker.check(connection("nobody.example"))
+    checker.check(connection_request("shop.mybrand.co"))
+    checker.check(connection_request("nobody.example"))
     checker.unavailable()
     assert checker.check(secure("a-unknown.test")) == Pending(Kind.HOSTNAME, "a-unknown.test")
     assert set(checker.stats().values()) == {1}
@@ -404,90 +396,3 @@ def test_what_cannot_be_loaded_is_said_to_be_unavailable(checker: Checker[bytes]
     status, headers, _ = refused(checker.unavailable())
     assert status == 503
     assert int(headers["retry-after"]) > 0
-
-
-def metadata(reply: bytes | Pending) -> dict[str, str]:
-    """Of an OK reply to the network filter."""
-    response = answer(reply)
-    assert response.status.code == 0
-    assert response.WhichOneof("http_response") is None
-    return {key: value.string_value for key, value in response.dynamic_metadata.fields.items()}
-
-
-@pytest.mark.parametrize(
-    ("sni", "tenant", "domain", "host"),
-    [
-        ("shop.mybrand.co", TENANT_A, DOMAIN, "shop.mybrand.co"),
-        ("Shop.MyBrand.CO", TENANT_A, DOMAIN, "shop.mybrand.co"),
-        ("own.wild.example", TENANT_B, DOMAIN, "own.wild.example"),
-        ("zeta.platform.io", TENANT_B, TENANT_B, "zeta.platform.io"),
-    ],
-)
-def test_a_connection_to_a_live_name_is_told_its_tenant_registration_and_row(
-    checker: Checker[bytes], sni: str, tenant: str, domain: str, host: str
-) -> None:
-    assert metadata(checker.check(connection(sni))) == {"tenant": tenant, "domain": domain, "host": host}
-
-
-@pytest.mark.parametrize(
-    "sni",
-    [
-        None,
-        "",
-        "default",
-        "192.0.2.1",
-        "shop.mybrand.co.",
-        "shop.mybrand.co:443",
-        "*.wild.example",
-        "x.y.wild.example",
-        "soon.mybrand.co",
-        "nobody.example",
-        "nobody.platform.io",
-        "platform.io",
-        "ſhop.mybrand.co",
-        "shop.mybrand.co\x00",
-    ],
-)
-def test_a_connection_to_any_other_name_is_refused(checker: Checker[bytes], sni: str | None) -> None:
-    assert answer(checker.check(connection(sni))).status.code == PERMISSION_DENIED
-
-
-def test_a_connection_is_not_decided_by_a_wildcard_below_which_a_row_of_the_name_may_come(
-    names: Names, checker: Checker[bytes]
-) -> None:
-    """Its requests are asked about, and so get what is right at the time."""
-    assert answer(checker.check(connection("a.wild.example"))).status.code == PERMISSION_DENIED
-    assert passed(checker.check(secure("a.wild.example")))["x-tenant-id"] == TENANT_A
-    names.entries["a.wild.example"] = entry("a.wild.example", TENANT_B)
-    assert metadata(checker.check(connection("a.wild.example")))["tenant"] == TENANT_B
-    assert passed(checker.check(secure("a.wild.example")))["x-tenant-id"] == TENANT_B
-
-
-def test_a_connection_is_decided_by_no_directory_that_may_lack_changes(names: Names, checker: Checker[bytes]) -> None:
-    names.stale = True
-    assert answer(checker.check(connection("shop.mybrand.co"))).status.code == PERMISSION_DENIED
-    assert passed(checker.check(secure("shop.mybrand.co")))
-    names.stale = False
-    assert metadata(checker.check(connection("shop.mybrand.co")))
-
-
-def test_a_connection_to_an_unknown_name_waits_for_its_load(checker: Checker[bytes]) -> None:
-    pending = Pending(Kind.HOSTNAME, "a-unknown.test")
-    assert checker.check(connection("a-unknown.test")) == pending
-    assert answer(checker.check(connection("a-unknown.test"), {pending})).status.code == PERMISSION_DENIED
-
-
-def test_no_request_is_taken_for_a_connection(checker: Checker[bytes]) -> None:
-    """Whatever of a request is missing: an OK without headers would let it pass without a tenant."""
-    request = CheckRequest.FromString(connection("shop.mybrand.co"))
-    request.attributes.request.http.SetInParent()
-    assert refused(checker.check(request.SerializeToString()))[0] == 404
-    request.attributes.request.ClearField("http")
-    assert request.attributes.HasField("request")
-    assert refused(checker.check(request.SerializeToString()))[0] == 403
-    request.attributes.context_extensions[LISTENER] = "http"
-    assert refused(checker.check(request.SerializeToString()))[0] == 403
-
-
-def test_no_connection_is_taken_for_a_request(checker: Checker[bytes]) -> None:
-    assert not answer(checker.check(connection("shop.mybrand.co"))).HasField("ok_response")
