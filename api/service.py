@@ -26,9 +26,9 @@ from core.domain import Domain
 from core.errors import NameplateError
 
 # The states of seed 002, for the `status` filter and the document; the machine itself belongs to control.
-STATUSES = ("pending", "dns_check", "verified", "active", "failed")
-SSL_STATUSES = ("none", "validating", "issued", "expiring", "renewed", "error")
-PROVEN_STATUSES = frozenset({"verified", "active"})
+STATUSES = ("pending", "dns_check", "verified", "active", "failed", "moved")
+SSL_STATUSES = ("none", "validating", "issued", "expiring", "renewed", "error", "paused")
+PROVEN_STATUSES = frozenset({"verified", "active", "moved"})
 SERVABLE_SSL_STATUSES = frozenset({"issued", "expiring", "renewed"})
 
 

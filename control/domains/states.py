@@ -36,6 +36,8 @@ DOMAIN: Mapping[tuple[str, str], Step] = {
     ("dns_check", "window_expired"): Step("failed", "verify_failed"),
     ("verified", "retries_exhausted"): Step("failed", "ssl_failed"),
     ("failed", "retry"): Step("pending", "retry"),
+    ("active", "moved_away"): Step("moved", "move_away"),
+    ("moved", "came_back"): Step("active", "come_back"),
 }
 
 SSL: Mapping[tuple[str, str], Step] = {
@@ -47,12 +49,18 @@ SSL: Mapping[tuple[str, str], Step] = {
     ("renewed", "expiry_near"): Step("expiring", "ssl_expiring"),
     ("expiring", "certificate_stored"): Step("renewed", "ssl_renew"),
     ("expiring", "challenge_failed"): Step("error", "ssl_error"),
+    ("error", "renewal_started"): Step("expiring", "ssl_order"),
+    ("error", "failures_exceeded"): Step("paused", "ssl_pause"),
+    ("paused", "resumed"): Step("error", "ssl_resume"),
 }
 
 TABLES: Mapping[Machine, Mapping[tuple[str, str], Step]] = {"domain": DOMAIN, "ssl": SSL}
 
 # With one of these the certificate is in Vault and may be served.
 SERVABLE_SSL = frozenset({"issued", "expiring", "renewed"})
+
+# Proven: one live row a hostname. A name that has moved away is served while its certificate lasts, and not renewed.
+PROVEN = frozenset({"verified", "active", "moved"})
 
 
 def machine_of(event: str) -> Machine:

@@ -32,6 +32,7 @@ EFFECTS: Mapping[str, str] = {
     "certificate_stored": ", failure_count = 0, ssl_finding = NULL",
     "challenge_failed": ", failure_count = failure_count + 1",
     "retry": ", failure_count = 0, dns_finding = NULL, verified_by = NULL",
+    "resumed": ", failure_count = 0",
 }
 
 
