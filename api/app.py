@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from api.auth import Authenticator
+from api.caller import Callers
+from api.diagnosis import DiagnosisResource
 from api.domains import DomainsResource
 from api.exchange import Exchange, RequestMetrics
 from api.health import Health
+from api.history import HistoryResource
+from api.imports import ImportsResource
 from api.instructions import Target
+from api.names import Names
 from api.openapi import Document
 from api.operations import OPERATIONS, PREFIXES
 from api.problems import exception_handlers, problem_routes
+from api.quota import QuotaResource
 from api.routing import Handler, read_only, route
-from api.service import Domains
+from api.service import Diagnostician, Domains
 from core.hostname import HostnameRules
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def create_app(
@@ -26,12 +39,34 @@ def create_app(
     rules: HostnameRules,
     target: Target,
     registry: CollectorRegistry,
+    *,
+    diagnostician: Diagnostician | None = None,
+    now: Callable[[], datetime] = now,
 ) -> ASGIApp:
-    """`target`: what tenants' DNS records are to point to. `registry`: shown at /metrics; gets the API's figures."""
+    """`target`: what tenants' DNS records are to point to. `registry`: shown at /metrics; gets the API's figures.
+
+    `diagnostician`: None where diagnoses are not offered.
+    """
+    callers, names = Callers(authenticator), Names(rules, target)
+    resource = DomainsResource(domains, callers, names, target, now)
+    handlers: dict[str, Handler] = {
+        "addDomain": resource.add,
+        "importDomains": ImportsResource(domains, callers, names, target).add,
+        "listDomains": resource.list,
+        "getDomain": resource.show,
+        "deleteDomain": resource.delete,
+        "verifyDomain": resource.verify,
+        "verifyDomainByGet": resource.verify,
+        "resumeDomain": resource.resume,
+        "renewDomain": resource.renew,
+        "diagnoseDomain": DiagnosisResource(domains, callers, diagnostician, now).show,
+        "auditDomain": HistoryResource(domains, callers).show,
+        "getQuota": QuotaResource(domains, callers).show,
+    }
     health = Health(domains, registry)
     app = Starlette(
         routes=[
-            *domain_routes(DomainsResource(domains, authenticator, rules, target)),
+            *tenant_routes(handlers),
             read_only("/openapi.json", Document().show),
             read_only("/livez", health.livez),
             read_only("/readyz", health.readyz),
@@ -45,16 +80,8 @@ def create_app(
     return Exchange(app, RequestMetrics(registry))
 
 
-def domain_routes(resource: DomainsResource) -> list[BaseRoute]:
-    """A route for each path of the table of operations, below each prefix."""
-    handlers: dict[str, Handler] = {
-        "addDomain": resource.add,
-        "listDomains": resource.list,
-        "getDomain": resource.show,
-        "deleteDomain": resource.delete,
-        "verifyDomain": resource.verify,
-        "verifyDomainByGet": resource.verify,
-    }
+def tenant_routes(handlers: Mapping[str, Handler]) -> list[BaseRoute]:
+    """A route for each path of the table of operations, below each prefix. `handlers`: by the operation's name."""
     paths: dict[str, dict[str, Handler]] = {}
     for operation in OPERATIONS:
         methods = paths.setdefault(operation.path, {})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -49,6 +49,17 @@ async def read_json(request: Request, fields: Collection[str]) -> Mapping[str, s
     return parse(await read(request), fields)
 
 
+async def read_list(request: Request, field: str, most: int, max_body: int) -> Sequence[Any]:
+    """The array that is the only member of a JSON object. `most`: elements; `max_body`: bytes. Raises Problem."""
+    check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
+    found: list[Any] = members(await read(request, max_body), {field: list})[field]
+    if len(found) > most:
+        raise Problem(
+            "list_too_long", f"The field {shown(field)} may have at most {most} elements.", pointer=f"/{field}"
+        )
+    return found
+
+
 async def read_nothing(request: Request) -> None:
     """Accept no body, or what some clients send instead: an empty JSON object. Raises Problem."""
     if raw := await read(request):
@@ -56,18 +67,18 @@ async def read_nothing(request: Request) -> None:
         parse(raw, ())
 
 
-async def read(request: Request) -> bytes:
-    """Keeps no more than MAX_BODY bytes, reads no more than MAX_DRAINED. Raises Problem."""
+async def read(request: Request, most: int = MAX_BODY) -> bytes:
+    """Keeps no more than `most` bytes, reads no more than MAX_DRAINED. Raises Problem."""
     kept = bytearray()
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= MAX_BODY:
+        if size <= most:
             kept += chunk
         elif size > MAX_DRAINED:
             break
-    if size > MAX_BODY:
-        raise Problem("body_too_large", f"The body may have at most {MAX_BODY} bytes.")
+    if size > most:
+        raise Problem("body_too_large", f"The body may have at most {most} bytes.")
     return bytes(kept)
 
 
@@ -81,19 +92,31 @@ def check_content_type(content_type: str | None, content_encoding: str | None) -
 
 def parse(raw: bytes, fields: Collection[str]) -> Mapping[str, str]:
     """The members of the object in `raw`, which must be exactly `fields`, all strings. Raises only Problem."""
+    return members(raw, dict.fromkeys(fields, str))
+
+
+def members(raw: bytes, fields: Mapping[str, type]) -> Mapping[str, Any]:
+    """The members of the object in `raw`, which must be exactly `fields`, of these types. Raises only Problem."""
     value = _load(raw)
     if not isinstance(value, dict):
-        raise Problem("wrong_type", f"The body must be a JSON object, not {_TYPE_NAMES[type(value)]}.", pointer="")
+        raise Problem("wrong_type", f"The body must be a JSON object, not {type_name(value)}.", pointer="")
     for name in value:
         if name not in fields:
             raise Problem("unknown_field", f"There is no field {shown(name)} here.", pointer=pointer(name))
-    for name in fields:
+    for name, kind in fields.items():
         if name not in value:
             raise Problem("missing_field", f"The field {shown(name)} is missing.", pointer=pointer(name))
-        if not isinstance(value[name], str):
-            kind = _TYPE_NAMES[type(value[name])]
-            raise Problem("wrong_type", f"The field {shown(name)} must be a string, not {kind}.", pointer=pointer(name))
+        if type(value[name]) is not kind:
+            wanted, found = _TYPE_NAMES[kind], type_name(value[name])
+            raise Problem(
+                "wrong_type", f"The field {shown(name)} must be {wanted}, not {found}.", pointer=pointer(name)
+            )
     return value
+
+
+def type_name(value: Any) -> str:
+    """What JSON calls it."""
+    return _TYPE_NAMES[type(value)]
 
 
 def shown(name: str) -> str:
@@ -123,15 +146,23 @@ def _load(raw: bytes) -> Any:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     for name, value in pairs:
-        for text in (name, value):
-            if isinstance(text, str) and _SURROGATE.search(text):
-                _not_json("a string has an unpaired surrogate")
-        if name in members:
+        _check_text(name)
+        _check_text(value)
+        if name in made:
             raise Problem("duplicate_field", f"The field {shown(name)} is given twice.", pointer=pointer(name))
-        members[name] = value
-    return members
+        made[name] = value
+    return made
+
+
+def _check_text(value: Any) -> None:
+    """Of a member that is an object, its own members are checked already."""
+    if isinstance(value, str) and _SURROGATE.search(value):
+        _not_json("a string has an unpaired surrogate")
+    if isinstance(value, list):
+        for element in value:
+            _check_text(element)
 
 
 def _no_constant(name: str) -> NoReturn:

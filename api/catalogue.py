@@ -101,17 +101,38 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         "unknown_field": _tenant(422, "A field is not known", "A misspelt field is not ignored."),
         "missing_field": _tenant(422, "A field is missing", "The body needs this field."),
         "wrong_type": _tenant(422, "A field has the wrong type", "The JSON type is not the one the field has."),
+        "list_too_long": _tenant(422, "The list is too long", "Send it in several requests."),
         # Rights and limits.
         "forbidden": _tenant(403, "Forbidden", "The token is valid, but not for this."),
         "too_many_requests": ProblemType(429, "Too many requests", "nobody", "Wait as long as Retry-After says."),
         # Domains.
         "domain_not_found": _tenant(404, "No such domain", "This tenant has no domain with this id."),
         "domain_exists": _tenant(409, "The domain exists already", "This tenant has registered the hostname before."),
-        "hostname_taken": _tenant(409, "The hostname is taken", "Another tenant has registered it."),
+        "hostname_taken": _tenant(409, "The hostname is taken", "Another tenant has proven it and uses it."),
+        "hostname_cooling_down": ProblemType(
+            409, "The hostname is cooling down", "nobody", "Another tenant has just given it up; wait for Retry-After."
+        ),
+        "hostname_repeated": _tenant(422, "The hostname is in the list twice", "Only its first line counts."),
         # 409 rather than 403: no other credentials would help, and deleting a domain does (RFC 9110 section 15.5.10).
         "domain_limit_reached": _tenant(409, "The domain limit is reached", "Delete a domain, or change the plan."),
+        "registrations_too_many": ProblemType(
+            429, "Too many registrations in a day", "nobody", "Deleted domains count too. Wait for Retry-After."
+        ),
         "verification_too_soon": ProblemType(
             429, "The DNS was asked a moment ago", "nobody", "Wait as long as Retry-After says."
+        ),
+        "diagnosis_too_soon": ProblemType(
+            429, "The domain was diagnosed a moment ago", "nobody", "Wait as long as Retry-After says."
+        ),
+        "diagnosis_unavailable": ProblemType(
+            503, "The diagnosis is unavailable", "operator", "It did not come to an end, or cannot be made here.", 30
+        ),
+        "domain_not_paused": _tenant(409, "The domain is not paused", "It is neither paused nor failed."),
+        "domain_paused": _tenant(409, "The domain is paused", "Mend what was found, then resume it."),
+        "domain_not_active": _tenant(409, "The domain is not active", "It has no certificate in use to renew."),
+        "domain_moved": _tenant(409, "The hostname has moved away", "Point it back to the platform first."),
+        "renewal_too_soon": ProblemType(
+            429, "A renewal was asked for already", "nobody", "The CA limits them. Wait as long as Retry-After says."
         ),
         "wildcard_unsupported": ProblemType(
             422, "Wildcards are not supported", "operator", "They need DNS-01, which this installation does not offer."

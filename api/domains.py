@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime
 from urllib.parse import urlencode
-from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.auth import Authenticator, Principal
 from api.body import read_json, read_nothing
+from api.caller import Callers, domain_id, raw_query
 from api.idempotency import HEADER as IDEMPOTENCY_HEADER
 from api.idempotency import REPLAYED_HEADER, idempotency
 from api.instructions import Target
+from api.names import Names
 from api.pagination import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
 from api.problems import Problem
 from api.query import parse_choice, parse_count, parse_query
 from api.representation import detail, registration
-from api.service import STATUSES, DomainExists, DomainNotFound, Domains, Position, Reply
+from api.service import STATUSES, DomainExists, Domains, Position, Reply
 from core.domain import Domain
-from core.hostname import HostnameError, HostnameRules, parse_hostname
 
 OPERATION_ADD = "POST /domains"
 
 
 class DomainsResource:
-    """The handlers of `api.operations.OPERATIONS`."""
+    """Handlers of `api.operations.OPERATIONS`."""
 
-    def __init__(self, domains: Domains, authenticator: Authenticator, rules: HostnameRules, target: Target) -> None:
+    def __init__(
+        self, domains: Domains, callers: Callers, names: Names, target: Target, now: Callable[[], datetime]
+    ) -> None:
         self._domains = domains
-        self._authenticator = authenticator
-        self._rules = rules
+        self._callers = callers
+        self._names = names
         self._target = target
+        self._now = now
 
     async def add(self, request: Request) -> Response:
-        caller = await self._caller(request)
-        parse_query(_query(request))
-        hostname = self._hostname((await read_json(request, ("hostname",)))["hostname"])
+        caller = await self._callers.of(request)
+        parse_query(raw_query(request))
+        hostname = self._names.parse((await read_json(request, ("hostname",)))["hostname"], "/hostname")
         key = idempotency(request.headers.getlist(IDEMPOTENCY_HEADER), OPERATION_ADD, hostname)
         path = request.scope["path"]
 
@@ -56,8 +59,8 @@ class DomainsResource:
         return Response(added.reply.body, 201, headers, "application/json")
 
     async def list(self, request: Request) -> Response:
-        caller = await self._caller(request)
-        parameters = parse_query(_query(request), ("limit", "cursor", "status"))
+        caller = await self._callers.of(request)
+        parameters = parse_query(raw_query(request), ("limit", "cursor", "status"))
         limit = parse_count(parameters, "limit", DEFAULT_LIMIT, MAX_LIMIT)
         status = parse_choice(parameters, "status", STATUSES)
         after = None
@@ -73,66 +76,41 @@ class DomainsResource:
             cursor = encode_cursor(Position(page[-1].created_at, page[-1].id))
             query = urlencode({**parameters, "cursor": cursor})
             headers["Link"] = f'<{request.scope["path"]}?{query}>; rel="next"'
-        data = [detail(domain, self._target) for domain in page]
+        now = self._now()
+        data = [detail(domain, self._target, now) for domain in page]
         return JSONResponse({"data": data, "nextCursor": cursor}, headers=headers)
 
     async def show(self, request: Request) -> Response:
-        caller = await self._caller(request)
-        parse_query(_query(request))
-        return self._detail(await self._domains.find(caller, _id(request)))
+        caller = await self._callers.of(request)
+        parse_query(raw_query(request))
+        return self._detail(await self._domains.find(caller, domain_id(request)))
 
     async def delete(self, request: Request) -> Response:
-        caller = await self._caller(request)
-        parse_query(_query(request))
-        await self._domains.delete(caller, _id(request))
+        caller = await self._callers.of(request)
+        parse_query(raw_query(request))
+        await self._domains.delete(caller, domain_id(request))
         return Response(status_code=204)
 
     async def verify(self, request: Request) -> Response:
-        caller = await self._caller(request)
-        parse_query(_query(request))
+        caller = await self._callers.of(request)
+        parse_query(raw_query(request))
         if request.method == "POST":
             await read_nothing(request)
-        verification = await self._domains.verify(caller, _id(request))
+        verification = await self._domains.verify(caller, domain_id(request))
         return self._detail(verification.domain, 202 if verification.requested else 200)
 
-    async def _caller(self, request: Request) -> Principal:
-        values = request.headers.getlist("authorization")
-        if len(values) > 1:
-            raise Problem("token_malformed", "Send one Authorization header.")
-        caller = await self._authenticator.authenticate(values[0] if values else None)
-        request.state.tenant_id = str(caller.tenant_id)
-        # RFC 9110 section 13.1.1: nothing here has an entity tag, so no list of them can hold.
-        if request.headers.get("if-match", "*") != "*":
-            raise Problem("precondition_failed")
-        return caller
+    async def resume(self, request: Request) -> Response:
+        caller = await self._callers.of(request)
+        parse_query(raw_query(request))
+        await read_nothing(request)
+        return self._detail(await self._domains.resume(caller, domain_id(request)), 202)
 
-    def _hostname(self, text: str) -> str:
-        """Raises Problem."""
-        try:
-            hostname = parse_hostname(text, allow_wildcard=True, rules=self._rules)
-        except HostnameError as error:
-            raise Problem.of(error, pointer="/hostname") from None
-        if hostname.startswith("*."):
-            raise Problem("wildcard_unsupported", pointer="/hostname")
-        return hostname
+    async def renew(self, request: Request) -> Response:
+        caller = await self._callers.of(request)
+        parse_query(raw_query(request))
+        await read_nothing(request)
+        renewal = await self._domains.renew(caller, domain_id(request))
+        return self._detail(renewal.domain, 202 if renewal.requested else 200)
 
     def _detail(self, domain: Domain, status: int = 200) -> Response:
-        body: dict[str, Any] = detail(domain, self._target)
-        return JSONResponse(body, status)
-
-
-def _query(request: Request) -> bytes:
-    query: bytes = request.scope["query_string"]
-    return query
-
-
-def _id(request: Request) -> UUID:
-    """Raises DomainNotFound for what is no UUID in its one usual spelling: no domain has such an id."""
-    text = request.path_params["id"]
-    try:
-        domain_id = UUID(text)
-    except ValueError:
-        raise DomainNotFound from None
-    if str(domain_id) != text.lower():
-        raise DomainNotFound
-    return domain_id
+        return JSONResponse(detail(domain, self._target, self._now()), status)

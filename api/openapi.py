@@ -85,13 +85,16 @@ def _success(success: Success) -> dict[str, Any]:
 
 def _problems(status: int, codes: list[str]) -> dict[str, Any]:
     special = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+    headers = _headers(*special)
+    if "hostname_cooling_down" in codes:
+        headers["Retry-After"] = _header("Retry-After-409")
     schema = {
         "allOf": [_schema("Problem"), {"properties": {"status": {"const": status}, "code": {"enum": codes}}}],
     }
     examples = {code: {"summary": CATALOGUE[code].title, "value": Problem(code).document()} for code in codes}
     return {
         "description": "; ".join(f"`{code}`" for code in codes),
-        "headers": _headers(*special),
+        "headers": headers,
         "content": {PROBLEM_MEDIA_TYPE: {"schema": schema, "examples": examples}},
     }
 
@@ -103,8 +106,12 @@ def _by_status(codes: Iterable[str]) -> Iterable[tuple[int, Iterable[str]]]:
     return groupby(sorted(codes, key=status), key=status)
 
 
-def _headers(*names: str) -> Mapping[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: _header(name) for name in ("X-Request-Id", *names)}
+
+
+def _header(name: str) -> Mapping[str, str]:
+    return {"$ref": f"#/components/headers/{name}"}
 
 
 def _schema(name: str) -> Mapping[str, str]:

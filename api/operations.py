@@ -27,7 +27,14 @@ _BODY = (
     "wrong_type",
 )
 # Valid wildcards have a code of their own here.
-_HOSTNAMES = tuple(code.value for code in HostnameCode if code is not HostnameCode.WILDCARD_NOT_ALLOWED)
+_HOSTNAMES = (
+    *(code.value for code in HostnameCode if code is not HostnameCode.WILDCARD_NOT_ALLOWED),
+    "wildcard_unsupported",
+)
+_REGISTRATION = ("hostname_taken", "hostname_cooling_down", "domain_limit_reached", "registrations_too_many")
+_NO_BODY = tuple(code for code in _BODY if code != "missing_field")
+# What a line of an import can be answered with.
+LINE_PROBLEMS = (*_HOSTNAMES, *_REGISTRATION, "hostname_repeated", "wrong_type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +86,26 @@ OPERATIONS: tuple[Operation, ...] = (
             *_QUERY,
             *_BODY,
             *_HOSTNAMES,
-            "wildcard_unsupported",
+            *_REGISTRATION,
             "domain_exists",
-            "hostname_taken",
-            "domain_limit_reached",
+            "invalid_idempotency_key",
+            "idempotency_key_reused",
+        ),
+    ),
+    Operation(
+        name="importDomains",
+        method="POST",
+        path="/domains/import",
+        summary="Register many domains",
+        description="Each line has its own answer, with the codes of POST /domains; a bad one spoils no other.",
+        parameters=("Idempotency-Key", "X-Request-Id"),
+        body="NewDomains",
+        successes={200: Success("What became of each line.", "ImportReport", ("Idempotent-Replayed",))},
+        problems=(
+            *_EVERYWHERE,
+            *_QUERY,
+            *_BODY,
+            "list_too_long",
             "invalid_idempotency_key",
             "idempotency_key_reused",
         ),
@@ -130,7 +153,7 @@ OPERATIONS: tuple[Operation, ...] = (
         problems=(
             *_EVERYWHERE,
             *_QUERY,
-            *(code for code in _BODY if code != "missing_field"),
+            *_NO_BODY,
             "domain_not_found",
             "verification_too_soon",
         ),
@@ -144,5 +167,78 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=("id", "X-Request-Id"),
         successes=_VERIFIED,
         problems=(*_EVERYWHERE, *_QUERY, "domain_not_found", "verification_too_soon"),
+    ),
+    Operation(
+        name="resumeDomain",
+        method="POST",
+        path="/domains/{id}/resume",
+        summary="Try again what was paused or has failed",
+        description="A failed domain has a new window to be proven; a paused certificate is tried for at once.",
+        parameters=("id", "X-Request-Id"),
+        body="Nothing",
+        body_required=False,
+        successes={202: Success("It goes on; its result will show in the domain.", "Domain")},
+        problems=(*_EVERYWHERE, *_QUERY, *_NO_BODY, "domain_not_found", "domain_not_paused", "domain_moved"),
+    ),
+    Operation(
+        name="renewDomain",
+        method="POST",
+        path="/domains/{id}/renew",
+        summary="Have the certificate issued anew",
+        description="The old one is served until the new one is there. At most once in an hour for a domain.",
+        parameters=("id", "X-Request-Id"),
+        body="Nothing",
+        body_required=False,
+        successes={
+            200: Success("A renewal is under way already.", "Domain"),
+            202: Success("A renewal was requested; its result will show in the domain.", "Domain"),
+        },
+        problems=(
+            *_EVERYWHERE,
+            *_QUERY,
+            *_NO_BODY,
+            "domain_not_found",
+            "domain_not_active",
+            "domain_moved",
+            "domain_paused",
+            "renewal_too_soon",
+        ),
+    ),
+    Operation(
+        name="diagnoseDomain",
+        method="GET",
+        path="/domains/{id}/diagnosis",
+        summary="What stands between a domain and its certificate, looked at now",
+        description="DNS, CAA and port 80, expected against found. At most once in 5 seconds for a domain.",
+        parameters=("id", "X-Request-Id"),
+        successes={200: Success("The findings.", "Diagnosis")},
+        problems=(
+            *_EVERYWHERE,
+            *_QUERY,
+            "domain_not_found",
+            "diagnosis_too_soon",
+            "diagnosis_unavailable",
+            "too_many_requests",
+        ),
+    ),
+    Operation(
+        name="auditDomain",
+        method="GET",
+        path="/domains/{id}/audit",
+        summary="What happened to a domain, newest first, also once it is deleted",
+        parameters=("id", "limit", "auditCursor", "X-Request-Id"),
+        successes={200: Success("A page.", "Audit", ("Link",))},
+        problems=(*_EVERYWHERE, *_QUERY, "invalid_cursor", "domain_not_found"),
+        head=True,
+    ),
+    Operation(
+        name="getQuota",
+        method="GET",
+        path="/quota",
+        summary="How many domains the plan allows, and how many there are",
+        parameters=("X-Request-Id",),
+        successes={200: Success("The quota.", "Quota")},
+        problems=(*_EVERYWHERE, *_QUERY),
+        head=True,
     ),
 )

@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from api.instructions import Target, instructions
-from api.service import SERVABLE_SSL_STATUSES
-from core.domain import CertificateFacts, Domain, Finding
+from api.service import REGISTRATIONS_HOURS, STATUSES, Entry, Quota
+from core.domain import CertificateFacts, Domain, Finding, NextAttempt
+
+# Sidecars have its name, and serve it as long as its certificate lasts, whatever has become of the renewal.
+SERVED_STATUSES = frozenset({"active", "moved"})
+CHECK_MEMBERS = ("check", "code", "ok", "blocking", "who", "message", "expected", "found")
 
 
 def timestamp(moment: datetime) -> str:
@@ -29,10 +33,12 @@ def registration(domain: Domain, target: Target) -> dict[str, Any]:
     }
 
 
-def detail(domain: Domain, target: Target) -> dict[str, Any]:
+def detail(domain: Domain, target: Target, now: datetime) -> dict[str, Any]:
     return registration(domain, target) | {
         "updatedAt": timestamp(domain.updated_at),
-        "ready": domain.status == "active" and domain.ssl_status in SERVABLE_SSL_STATUSES,
+        "ready": domain.status in SERVED_STATUSES
+        and domain.certificate is not None
+        and domain.certificate.not_after > now,
         "verification": {
             "method": domain.verified_by,
             "deadline": timestamp(domain.verify_deadline),
@@ -40,9 +46,59 @@ def detail(domain: Domain, target: Target) -> dict[str, Any]:
         },
         "ssl": _finding(domain.ssl_finding),
         "certificate": None if domain.certificate is None else _certificate(domain.certificate),
-        "certExpiry": None if domain.cert_expiry is None else timestamp(domain.cert_expiry),
+        "certExpiry": _moment(domain.cert_expiry),
+        "renewAt": _moment(domain.renew_at),
+        "challenges": list(target.challenges(domain.hostname)),
         "failureCount": domain.failure_count,
+        "nextAttempt": None if domain.next_attempt is None else _next_attempt(domain.next_attempt),
     }
+
+
+def audit_entry(entry: Entry) -> dict[str, Any]:
+    """Who of the platform's own processes or people it was is nothing to a tenant."""
+    return {
+        "id": entry.id,
+        "at": timestamp(entry.at),
+        "hostname": entry.hostname,
+        "actor": entry.actor if entry.actor.startswith("tenant:") else "platform",
+        "action": entry.action,
+        "detail": dict(entry.detail),
+    }
+
+
+def diagnosis(domain: Domain, report: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """`report`: as `api.service.Diagnostician` gives it."""
+    return {
+        "id": str(domain.id),
+        "hostname": domain.hostname,
+        "checkedAt": timestamp(now),
+        "ok": report["ok"],
+        "usable": report["usable"],
+        "checks": [{name: check[name] for name in CHECK_MEMBERS} for check in report["checks"]],
+    }
+
+
+def allowance(quota: Quota) -> dict[str, Any]:
+    return {
+        "limit": quota.limit,
+        "used": quota.used,
+        "remaining": quota.remaining,
+        "byStatus": {status: quota.by_status.get(status, 0) for status in STATUSES},
+        "registrations": {
+            "hours": REGISTRATIONS_HOURS,
+            "limit": quota.registrations_limit,
+            "used": quota.registered,
+            "remaining": quota.registrations_remaining,
+        },
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else timestamp(moment)
+
+
+def _next_attempt(attempt: NextAttempt) -> Mapping[str, Any]:
+    return {"at": timestamp(attempt.at), "code": attempt.code, "message": attempt.message}
 
 
 def _finding(finding: Finding | None) -> Mapping[str, Any]:

@@ -9,10 +9,19 @@ from uuid import UUID
 
 from api.exchange import REQUEST_ID_PATTERN
 from api.idempotency import KEY_PATTERN
-from api.pagination import CURSOR_PATTERN, DEFAULT_LIMIT, MAX_LIMIT, encode_cursor
+from api.operations import LINE_PROBLEMS
+from api.pagination import (
+    CURSOR_PATTERN,
+    DEFAULT_LIMIT,
+    ENTRY_CURSOR_PATTERN,
+    MAX_LIMIT,
+    encode_cursor,
+    encode_entry_cursor,
+)
 from api.service import SSL_STATUSES, STATUSES, Position
 from core.hostname import MAX_INPUT_LENGTH
 
+MAX_HOSTNAMES = 1000  # of one import
 Schema = Mapping[str, Any]
 
 ID = "0b8f0a86-4d0c-4a55-9a3b-5f3f0f5ad6a1"
@@ -44,6 +53,7 @@ _MOMENT: Schema = {"type": "string", "format": "date-time", "pattern": r"Z$"}
 _TEXT: Schema = {"type": "string"}
 _CODE: Schema = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}
 _WHO: Schema = {"type": "string", "enum": ["tenant", "operator", "ca", "nobody"]}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
 _HEX: Schema = {"type": "string", "pattern": "^[0-9a-f]+$"}
 
 
@@ -70,9 +80,11 @@ _INSTRUCTIONS = _object(
         "apex": _record("A"),
         "apexIpv6": _record("AAAA"),
         "verification": _record("TXT"),
+        "challenge": _record("CNAME"),
     },
-    optional=("apex", "apexIpv6"),
-    description="`verification` is always to be made, and then `subdomain` or, where a CNAME cannot be, `apex`.",
+    optional=("apex", "apexIpv6", "challenge"),
+    description="`verification` is always to be made, and then `subdomain` or, where a CNAME cannot be, `apex`. "
+    "`challenge` is needed for a wildcard; with it, any other hostname has its certificate before its traffic moves.",
 )
 
 _FINDING: Mapping[str, Any] = {
@@ -104,7 +116,7 @@ _EXAMPLE_REGISTRATION: Mapping[str, Any] = {
     "sslStatus": "none",
     "verificationToken": TOKEN,
     "instructions": {
-        "subdomain": {"type": "CNAME", "name": "shop.mybrand.co", "value": "custom.platform.io"},
+        "subdomain": {"type": "CNAME", "name": "shop.mybrand.co", "value": "t-7f3c9d2be41a06d85c1f.custom.platform.io"},
         "apex": {"type": "A", "name": "shop.mybrand.co", "value": "76.76.21.21"},
         "verification": {"type": "TXT", "name": "_platform-verify.shop.mybrand.co", "value": TOKEN},
     },
@@ -135,7 +147,75 @@ _EXAMPLE_DOMAIN: Mapping[str, Any] = {
         "notAfter": "2026-07-21T01:02:39.000Z",
     },
     "certExpiry": "2026-07-21T01:02:39.000Z",
+    "renewAt": "2026-06-20T17:41:02.310Z",
+    "challenges": ["http-01"],
     "failureCount": 0,
+    "nextAttempt": None,
+}
+
+_DOMAIN_PATH = f"/api/v1/domains/{ID}"
+_EXAMPLE_PROBLEM: Mapping[str, Any] = {
+    "type": "/problems/has_port",
+    "title": "The hostname has a port",
+    "status": 422,
+    "detail": "Give the hostname alone, without a port.",
+    "code": "has_port",
+    "who": "tenant",
+    "pointer": "/hostnames/1",
+}
+_EXAMPLE_REPORT: Mapping[str, Any] = {
+    "created": 1,
+    "existing": 0,
+    "failed": 1,
+    "lines": [
+        {
+            "line": 1,
+            "hostname": "shop.mybrand.co",
+            "result": "created",
+            "domain": _DOMAIN_PATH,
+            "registration": _EXAMPLE_REGISTRATION,
+        },
+        {"line": 2, "hostname": None, "result": "error", "problem": _EXAMPLE_PROBLEM},
+    ],
+}
+_EXAMPLE_DIAGNOSIS: Mapping[str, Any] = {
+    "id": ID,
+    "hostname": "shop.mybrand.co",
+    "checkedAt": "2026-04-22T02:03:07.250Z",
+    "ok": False,
+    "usable": [],
+    "checks": [
+        {
+            "check": "caa",
+            "code": "caa_forbids",
+            "ok": False,
+            "blocking": True,
+            "who": "tenant",
+            "message": "The CAA records of mybrand.co let only other.example issue.",
+            "expected": ["letsencrypt.org"],
+            "found": ["other.example"],
+        }
+    ],
+}
+_EXAMPLE_AUDIT: Mapping[str, Any] = {
+    "data": [
+        {
+            "id": 17,
+            "at": "2026-04-22T02:00:00.000Z",
+            "hostname": "shop.mybrand.co",
+            "actor": "tenant:alice",
+            "action": "add",
+            "detail": {},
+        }
+    ],
+    "nextCursor": None,
+}
+_EXAMPLE_QUOTA: Mapping[str, Any] = {
+    "limit": 5,
+    "used": 2,
+    "remaining": 3,
+    "byStatus": {"pending": 1, "dns_check": 0, "verified": 0, "active": 1, "failed": 0, "moved": 0},
+    "registrations": {"hours": 24, "limit": 50, "used": 2, "remaining": 48},
 }
 
 SCHEMAS: Mapping[str, Schema] = {
@@ -151,6 +231,44 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         examples=[{"hostname": "shop.mybrand.co"}],
     ),
+    "NewDomains": _object(
+        {
+            "hostnames": {
+                "type": "array",
+                "maxItems": MAX_HOSTNAMES,
+                "items": {"type": "string", "format": "idn-hostname"},
+                "description": "As `hostname` of POST /domains.",
+            }
+        },
+        examples=[{"hostnames": ["shop.mybrand.co", "www.mybrand.co"]}],
+    ),
+    "ImportReport": _object(
+        {
+            "created": _COUNT,
+            "existing": _COUNT,
+            "failed": _COUNT,
+            "lines": {"type": "array", "maxItems": MAX_HOSTNAMES, "items": _reference("ImportLine")},
+        },
+        examples=[_EXAMPLE_REPORT],
+    ),
+    "ImportLine": _object(
+        {
+            "line": {"type": "integer", "minimum": 1, "description": "Its place in the list, from 1."},
+            "hostname": {"type": ["string", "null"], "maxLength": 253, "description": "In normal form, if it has one."},
+            "result": {
+                "type": "string",
+                "enum": ["created", "exists", "error"],
+                "description": "exists: it is one of the tenant's domains already.",
+            },
+            "domain": {"type": "string", "format": "uri-reference"},
+            "registration": _reference("Registration"),
+            "problem": {
+                "allOf": [_reference("Problem"), {"properties": {"code": {"enum": list(LINE_PROBLEMS)}}}],
+            },
+        },
+        optional=("domain", "registration", "problem"),
+        description="`domain` unless it is an error, `registration` if it was created, `problem` if it is an error.",
+    ),
     "Nothing": _object({}, description="No body is needed; an empty object is taken.", examples=[{}]),
     "Instructions": _INSTRUCTIONS,
     "Registration": _object(_REGISTRATION, examples=[_EXAMPLE_REGISTRATION]),
@@ -158,7 +276,7 @@ SCHEMAS: Mapping[str, Schema] = {
         {
             **_REGISTRATION,
             "updatedAt": _MOMENT,
-            "ready": {"type": "boolean", "description": "Active, with a certificate that is served."},
+            "ready": {"type": "boolean", "description": "Served, with a certificate that has not expired."},
             "verification": _object(
                 {
                     "method": {"type": ["string", "null"], "enum": ["txt", "cname", None]},
@@ -182,7 +300,18 @@ SCHEMAS: Mapping[str, Schema] = {
                 ]
             },
             "certExpiry": _nullable(_MOMENT),
+            "renewAt": {**_nullable(_MOMENT), "description": "When its renewal begins; null while there is none."},
+            "challenges": {
+                "type": "array",
+                "items": {"type": "string", "enum": ["http-01", "dns-01"]},
+                "uniqueItems": True,
+                "description": "How a CA can be shown control of the hostname; dns-01 needs `instructions.challenge`.",
+            },
             "failureCount": {"type": "integer", "minimum": 0, "description": "Failed issuances in a row."},
+            "nextAttempt": {
+                "description": "When a certificate is tried for again, and why not before.",
+                "oneOf": [{"type": "null"}, _object({"at": _MOMENT, "code": _CODE, "message": _TEXT})],
+            },
         },
         examples=[_EXAMPLE_DOMAIN],
     ),
@@ -192,6 +321,69 @@ SCHEMAS: Mapping[str, Schema] = {
             "nextCursor": {"type": ["string", "null"], "pattern": CURSOR_PATTERN},
         },
         examples=[{"data": [_EXAMPLE_DOMAIN], "nextCursor": None}],
+    ),
+    "Diagnosis": _object(
+        {
+            "id": _REGISTRATION["id"],
+            "hostname": _REGISTRATION["hostname"],
+            "checkedAt": _MOMENT,
+            "ok": {"type": "boolean", "description": "Nothing that was found would stop a certificate."},
+            "usable": {
+                "type": "array",
+                "items": {"type": "string", "format": "uri"},
+                "description": "The directories of the CAs that CAA lets issue.",
+            },
+            "checks": {
+                "type": "array",
+                "description": "The cause before its consequences.",
+                "items": _object(
+                    {
+                        "check": _TEXT,
+                        "code": _CODE,
+                        "ok": {"type": "boolean"},
+                        "blocking": {"type": "boolean", "description": "No certificate is ordered until it is mended."},
+                        "who": _WHO,
+                        "message": _TEXT,
+                        "expected": {},
+                        "found": {},
+                    }
+                ),
+            },
+        },
+        examples=[_EXAMPLE_DIAGNOSIS],
+    ),
+    "Audit": _object(
+        {
+            "data": {
+                "type": "array",
+                "maxItems": MAX_LIMIT,
+                "items": _object(
+                    {
+                        "id": {"type": "integer"},
+                        "at": _MOMENT,
+                        "hostname": _TEXT,
+                        "actor": {**_TEXT, "description": "`tenant:` and the token's subject, or `platform`."},
+                        "action": _CODE,
+                        "detail": {"type": "object"},
+                    }
+                ),
+            },
+            "nextCursor": {"type": ["string", "null"], "pattern": ENTRY_CURSOR_PATTERN},
+        },
+        examples=[_EXAMPLE_AUDIT],
+    ),
+    "Quota": _object(
+        {
+            "limit": {**_COUNT, "description": "Domains that the plan allows."},
+            "used": _COUNT,
+            "remaining": _COUNT,
+            "byStatus": _object(dict.fromkeys(STATUSES, _COUNT)),
+            "registrations": _object(
+                {"hours": {"type": "integer", "minimum": 1}, "limit": _COUNT, "used": _COUNT, "remaining": _COUNT},
+                description="How many may be registered within so many hours, deleted ones included.",
+            ),
+        },
+        examples=[_EXAMPLE_QUOTA],
     ),
     "Problem": {
         "type": "object",
@@ -206,6 +398,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "pointer": {"type": "string", "description": "The member of the body at fault (RFC 6901)."},
             "parameter": {"type": "string", "description": "The query parameter at fault."},
             "domain": {"type": "string", "format": "uri-reference", "description": "The domain there is already."},
+            "retryAfter": {"type": "integer", "minimum": 1, "description": "Seconds; in the lines of an import."},
         },
         "required": ["type", "title", "status", "detail", "code", "who"],
     },
@@ -222,7 +415,7 @@ PARAMETERS: Mapping[str, Schema] = {
     "limit": {
         "name": "limit",
         "in": "query",
-        "description": "How many domains a page has at most.",
+        "description": "How many a page has at most.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     },
     "cursor": {
@@ -231,6 +424,13 @@ PARAMETERS: Mapping[str, Schema] = {
         "description": "`nextCursor` of the page before, unread.",
         "schema": {"type": "string", "format": "cursor"},
         "example": CURSOR,
+    },
+    "auditCursor": {
+        "name": "cursor",
+        "in": "query",
+        "description": "`nextCursor` of the page before, unread.",
+        "schema": {"type": "string", "format": "entry-cursor"},
+        "example": encode_entry_cursor(17),
     },
     "status": {
         "name": "status",
@@ -262,5 +462,9 @@ HEADERS: Mapping[str, Schema] = {
     },
     "Link": {"description": "rel=next, when there is a next page.", "schema": {"type": "string"}},
     "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}},
+    "Retry-After-409": {
+        "description": "With `hostname_cooling_down`: seconds.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
     "WWW-Authenticate": {"required": True, "schema": {"type": "string", "pattern": "^Bearer "}},
 }

@@ -6,19 +6,27 @@ This file knows neither HTTP nor SQL. `control.domains.tenants` implements the P
     └── DomainsError
         ├── DomainNotFound        no live domain of this tenant has the id
         ├── DomainExists          the tenant has the hostname already; says which domain it is
-        ├── HostnameTaken         another tenant has the hostname
+        ├── HostnameTaken         another tenant has proven the hostname
+        ├── HostnameCoolingDown   another tenant has just given the hostname up; says when it may be had
         ├── DomainLimitReached    the tenant may not have more domains
+        ├── RegistrationsTooMany  the tenant has registered too many in a day; says when the next may be
         ├── VerificationTooSoon   the last look was a moment ago; says when the next may be
+        ├── DiagnosisTooSoon      the last diagnosis was a moment ago; says when the next may be
+        ├── RenewalTooSoon        the last renewal on demand was a while ago; says when the next may be
+        ├── DomainNotPaused       there is nothing to resume
+        ├── DomainPaused          resume it first
+        ├── DomainNotActive       it has no certificate in use that could be renewed
+        ├── DomainMoved           the hostname has left the platform: its certificate is not renewed
         ├── KeyReused             the idempotency key belongs to another request
         └── Unavailable           the truth cannot be asked or told now; nothing was changed, or it is not known
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from api.auth import Principal
@@ -29,7 +37,9 @@ from core.errors import NameplateError
 STATUSES = ("pending", "dns_check", "verified", "active", "failed", "moved")
 SSL_STATUSES = ("none", "validating", "issued", "expiring", "renewed", "error", "paused")
 PROVEN_STATUSES = frozenset({"verified", "active", "moved"})
-SERVABLE_SSL_STATUSES = frozenset({"issued", "expiring", "renewed"})
+# A tenant may register this many times its limit in a day, so that a loop of registering and deleting has an end.
+REGISTRATIONS_FACTOR = 10
+REGISTRATIONS_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +73,65 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """`requested`: a DNS look was asked for. False: the domain is verified already, there is nothing to look for."""
+class Requested:
+    """`requested`: the work was asked for. False: there is nothing to do, it is verified or under way already."""
 
     domain: Domain
     requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a domain's audit. `actor`: 'tenant:<subject>', or the platform's own. `detail`: JSON facts."""
+
+    id: int
+    at: datetime
+    hostname: str
+    actor: str
+    action: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """`limit`: live domains that the plan allows. `by_status`: those there are.
+
+    `registered`: within REGISTRATIONS_HOURS, deleted ones included.
+    """
+
+    limit: int
+    by_status: Mapping[str, int]
+    registered: int
+
+    @property
+    def used(self) -> int:
+        return sum(self.by_status.values())
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
+
+    @property
+    def registrations_limit(self) -> int:
+        return self.limit * REGISTRATIONS_FACTOR
+
+    @property
+    def registrations_remaining(self) -> int:
+        return max(0, self.registrations_limit - self.registered)
+
+
+class Diagnostician(Protocol):
+    async def diagnose(self, domain: Domain) -> Mapping[str, Any]:
+        """What stands between a domain and its certificate, looked at now, as JSON values:
+
+        {"ok": no check blocks, "usable": [directory URLs of the CAs that may issue],
+         "checks": [{check, code, ok, blocking, who, message, expected, found}, …]}
+        """
+        ...
+
+
+class DomainsError(NameplateError):
+    """The base of what the Protocol's methods raise."""
 
 
 class Domains(Protocol):
@@ -78,8 +142,18 @@ class Domains(Protocol):
     ) -> Added:
         """Register `hostname` (normal form), or give again what the same key was answered.
 
-        Raises DomainExists, HostnameTaken, DomainLimitReached, KeyReused.
+        Raises DomainExists, HostnameTaken, HostnameCoolingDown, DomainLimitReached, RegistrationsTooMany, KeyReused.
         """
+        ...
+
+    async def add_many(
+        self,
+        caller: Principal,
+        hostnames: Sequence[str],
+        idempotency: Idempotency | None,
+        reply: Callable[[Sequence[Domain | DomainsError]], Reply],
+    ) -> Added:
+        """The same for a list of different hostnames, each with its own answer. Raises KeyReused."""
         ...
 
     async def page(self, caller: Principal, after: Position | None, status: str | None, limit: int) -> Sequence[Domain]:
@@ -90,8 +164,29 @@ class Domains(Protocol):
         """Raises DomainNotFound."""
         ...
 
-    async def verify(self, caller: Principal, domain_id: UUID) -> Verification:
+    async def history(self, caller: Principal, domain_id: UUID, before: int | None, limit: int) -> Sequence[Entry]:
+        """The audit of a domain, deleted ones too: at most `limit` entries, newest first. Raises DomainNotFound."""
+        ...
+
+    async def quota(self, caller: Principal) -> Quota: ...
+
+    async def verify(self, caller: Principal, domain_id: UUID) -> Requested:
         """Look at the DNS now; a failed domain starts again. Raises DomainNotFound, VerificationTooSoon."""
+        ...
+
+    async def resume(self, caller: Principal, domain_id: UUID) -> Domain:
+        """Let a paused or failed domain be tried again, now. Raises DomainNotFound, DomainNotPaused, DomainMoved."""
+        ...
+
+    async def renew(self, caller: Principal, domain_id: UUID) -> Requested:
+        """Have the certificate issued anew, now.
+
+        Raises DomainNotFound, DomainNotActive, DomainMoved, DomainPaused, RenewalTooSoon.
+        """
+        ...
+
+    async def diagnose(self, caller: Principal, domain_id: UUID) -> Domain:
+        """The domain, whose diagnosis may begin now. Raises DomainNotFound, DiagnosisTooSoon."""
         ...
 
     async def delete(self, caller: Principal, domain_id: UUID) -> None:
@@ -101,10 +196,6 @@ class Domains(Protocol):
     async def ping(self) -> None:
         """Raises Unavailable when the database does not answer."""
         ...
-
-
-class DomainsError(NameplateError):
-    """The base of what the Protocol's methods raise."""
 
 
 class DomainNotFound(DomainsError):
@@ -120,7 +211,15 @@ class DomainExists(DomainsError):
 
 class HostnameTaken(DomainsError):
     def __init__(self) -> None:
-        super().__init__("hostname_taken", "This hostname is registered by somebody else.")
+        super().__init__("hostname_taken", "Somebody else has proven this hostname and uses it.")
+
+
+class HostnameCoolingDown(DomainsError):
+    """`retry_after`: whole seconds, at least 1."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("hostname_cooling_down", "Somebody else has given this hostname up a short while ago.")
+        self.retry_after = retry_after
 
 
 class DomainLimitReached(DomainsError):
@@ -134,6 +233,52 @@ class VerificationTooSoon(DomainsError):
     def __init__(self, retry_after: int) -> None:
         super().__init__("verification_too_soon", f"The DNS was asked a moment ago; try again in {retry_after} s.")
         self.retry_after = retry_after
+
+
+class RegistrationsTooMany(DomainsError):
+    """`retry_after`: whole seconds, at least 1."""
+
+    def __init__(self, most: int, retry_after: int) -> None:
+        super().__init__(
+            "registrations_too_many", f"The plan allows {most} registrations in 24 hours, deleted ones included."
+        )
+        self.retry_after = retry_after
+
+
+class DiagnosisTooSoon(DomainsError):
+    """`retry_after`: whole seconds, at least 1."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("diagnosis_too_soon", f"The last diagnosis was a moment ago; try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class RenewalTooSoon(DomainsError):
+    """`retry_after`: whole seconds, at least 1."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("renewal_too_soon", f"A renewal was asked for already; try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
+class DomainNotPaused(DomainsError):
+    def __init__(self) -> None:
+        super().__init__("domain_not_paused", "This domain is neither paused nor failed: there is nothing to resume.")
+
+
+class DomainPaused(DomainsError):
+    def __init__(self) -> None:
+        super().__init__("domain_paused", "Too many attempts have failed; mend what they found, then resume it.")
+
+
+class DomainNotActive(DomainsError):
+    def __init__(self) -> None:
+        super().__init__("domain_not_active", "There is no certificate in use that could be renewed.")
+
+
+class DomainMoved(DomainsError):
+    def __init__(self) -> None:
+        super().__init__("domain_moved", "This hostname leads elsewhere now; point it back to the platform first.")
 
 
 class KeyReused(DomainsError):

@@ -17,13 +17,14 @@ from rich.markup import escape
 
 from api.jwks import KeySetError, KeysUnavailable, KeyUrl, parse_key_set
 from cli.complaint import explain_settings
+from control.acme.directory import Directory
 from control.db.away import AWAY
 from control.db.migrate import MigrationError, applied, available, pending
 from control.dns.outcome import Answer
 from control.dns.resolver import resolvers
 from control.settings import ControlSettings
 from control.vault import Vault, VaultError
-from core.vault import DEFAULT_CERTIFICATE, certificate_path
+from core.vault import DEFAULT_CERTIFICATE, certificate_path, eab_path
 
 NOBODY = UUID(int=0)
 OLDEST_POSTGRESQL = 160000
@@ -156,17 +157,30 @@ async def token_keys(settings: ControlSettings) -> Finding:
 
 
 async def directory(settings: ControlSettings) -> Finding:
+    """Each CA's directory can be read, and offers what the settings want of it."""
     what = "ACME directory"
-    trust = str(settings.acme_ca_file) if settings.acme_ca_file else True
-    try:
-        async with httpx.AsyncClient(verify=trust, timeout=10, trust_env=False) as client:
-            answer = await client.get(settings.acme_directory_url)
-        known = answer.status_code == httpx.codes.OK and "newOrder" in answer.json()
-    except (httpx.HTTPError, OSError, ValueError) as error:
-        return Finding(what, str(error) or type(error).__name__, "check NAMEPLATE_ACME_DIRECTORY_URL and …_CA_FILE")
-    if not known:
-        return Finding(what, f"answered {answer.status_code}, no directory", "check NAMEPLATE_ACME_DIRECTORY_URL")
-    return Finding(what, "answers")
+    variable = "NAMEPLATE_ACME_CAS_FILE" if settings.acme_cas else "NAMEPLATE_ACME_DIRECTORY_URL"
+    for ca in settings.cas:
+        try:
+            async with httpx.AsyncClient(verify=str(ca.ca_file) if ca.ca_file else True, trust_env=False) as client:
+                answer = await client.get(ca.directory_url, timeout=10)
+            found = Directory.from_json(answer.json()) if answer.status_code == httpx.codes.OK else None
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            seen = f"{ca.name}: {str(error) or type(error).__name__}"
+            return Finding(what, seen, f"check {variable}, and the CA's ca_file")
+        if found is None or "newOrder" not in found.urls:
+            return Finding(what, f"{ca.name}: answered {answer.status_code}, no directory", f"check {variable}")
+        if ca.profile is not None and ca.profile not in found.meta.profiles:
+            listed = ", ".join(found.meta.profiles) or "none"
+            return Finding(what, f"{ca.name}: no profile {ca.profile}, it offers: {listed}", f"check {variable}")
+        if found.meta.external_account_required and not ca.eab:
+            return Finding(
+                what,
+                f"{ca.name}: asks for an external account binding",
+                f"put it into Vault at {eab_path(ca.directory_url)}, and eab = true into the file of "
+                "NAMEPLATE_ACME_CAS_FILE",
+            )
+    return Finding(what, "answers" if len(settings.cas) == 1 else f"all {len(settings.cas)} answer")
 
 
 async def names(settings: ControlSettings) -> Finding:

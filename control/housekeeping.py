@@ -33,12 +33,24 @@ WHERE deleted_at IS NULL AND status IN ('pending', 'dns_check', 'verified')
 ON CONFLICT (domain_id) DO NOTHING
 """
 
+# The same of a renewal: a name that moved away in the middle of one, and came back, is one that has no job any more.
+FIND_UNFINISHED = """
+INSERT INTO jobs (domain_id, kind)
+SELECT id, 'obtain' FROM custom_domains d
+WHERE deleted_at IS NULL AND status = 'active' AND ssl_status IN ('validating', 'expiring', 'error')
+    AND NOT EXISTS (SELECT FROM jobs WHERE domain_id = d.id)
+ON CONFLICT (domain_id) DO NOTHING
+"""
+
 CHORES = (
     FIND_FORGOTTEN,
+    FIND_UNFINISHED,
     PRUNE_CHANGES,
     "DELETE FROM challenges WHERE expires_at < now() - interval '1 hour'",
     "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'",
-    "DELETE FROM rate_ledger WHERE at < now() - interval '30 days'",
+    # Full for a day: as good as never used. A clock far ahead was set by mistake; what had to come back starts anew.
+    "DELETE FROM rate_buckets WHERE tat < now() - interval '1 day'",
+    "UPDATE rate_buckets SET tat = now() + (tat - clock), clock = now() WHERE clock > now() + interval '1 hour'",
     "DELETE FROM outbox WHERE created_at < now() - interval '30 days'",
 )
 

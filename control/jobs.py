@@ -8,7 +8,7 @@ runs out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -56,6 +56,39 @@ class Again:
 Outcome = Done | Again
 
 
+# The queues, each read from the front of its own index (migration 0008): which jobs, in which order.
+OLDEST: Mapping[Kind, str] = {
+    kind: f"jobs j WHERE kind = '{kind}' ORDER BY run_at" for kind in ("verify", "obtain", "revoke")
+}
+DUE = "kind = 'obtain' AND due"
+URGENT = f"jobs j WHERE {DUE} AND urgent_at <= now() ORDER BY urgent_at"
+RENEWALS = f"jobs j WHERE {DUE} AND expires_at IS NOT NULL ORDER BY expires_at"
+FIRST = f"jobs j WHERE {DUE} AND turn IS NOT NULL ORDER BY turn"
+# These need no room at the CA: their order is there, or outside its limits.
+UNDER_WAY = f"acme_orders o JOIN jobs j ON j.domain_id = o.domain_id WHERE o.state = 'open' AND {DUE} ORDER BY run_at"
+EXEMPT = f"jobs j WHERE {DUE} AND exempt_until > now() AND exempt_from <= now() ORDER BY exempt_until"
+
+# A job whose time has come is given its turn, by the trigger `give_turn`.
+GIVE_TURNS = """
+UPDATE jobs SET due = TRUE WHERE domain_id IN (
+    SELECT domain_id FROM jobs WHERE kind = 'obtain' AND NOT due AND run_at <= now()
+    ORDER BY run_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
+"""
+
+
+def claiming(queue: str) -> str:
+    """The statement that takes up to $1 jobs from the front of a queue, until $2 from now, as $3."""
+    which, _, order = queue.partition("ORDER BY")
+    # MATERIALIZED: the limit holds however often the planner would like to look.
+    return f"""WITH front AS MATERIALIZED (
+            SELECT j.domain_id FROM {which} AND run_at <= now() AND (lease_until IS NULL OR lease_until < now())
+            ORDER BY {order} LIMIT $1 FOR UPDATE OF j SKIP LOCKED)
+        UPDATE jobs SET lease_token = gen_random_uuid(), lease_until = now() + $2, leased_by = $3,
+            attempts = attempts + 1
+        FROM front WHERE jobs.domain_id = front.domain_id
+        RETURNING jobs.domain_id, kind, attempts, lease_token, asked"""  # noqa: S608 -- constants
+
+
 class Jobs:
     """`lease`: how long a claim stands without renewal."""
 
@@ -63,29 +96,42 @@ class Jobs:
         self._pool = pool
         self._replica = replica
         self.lease = lease
+        self._odd = 0
 
-    async def claim(self, kind: Kind, limit: int) -> Sequence[Job]:
-        """Take up to `limit` due jobs, oldest first."""
-        rows = await self._pool.fetch(
-            """UPDATE jobs SET lease_token = gen_random_uuid(), lease_until = now() + $3, leased_by = $4,
-                   attempts = attempts + 1
-               WHERE domain_id IN (
-                   SELECT domain_id FROM jobs
-                   WHERE kind = $1 AND run_at <= now() AND (lease_until IS NULL OR lease_until < now())
-                   ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-               RETURNING domain_id, kind, attempts, lease_token, asked""",
-            kind,
-            limit,
-            self.lease,
-            self._replica,
-        )
+    async def claim(self, kind: Kind, limit: int, room: int | None = None) -> Sequence[Job]:
+        """Take up to `limit` due jobs: the oldest, or of kind obtain those whose turn it is.
+
+        `room`: how many of those may need a new order at the CA (None: all). Urgent renewals come first; then
+        renewals, by their expiry, and first certificates, by their turn, have half each.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            if kind != "obtain":
+                return await self._take(connection, OLDEST[kind], limit)
+            await connection.execute(GIVE_TURNS)
+            ordering = limit if room is None else max(0, min(limit, room))
+            jobs = await self._take(connection, URGENT, ordering)
+            self._odd ^= 1  # of a single place each has every second one
+            renewals = (ordering - len(jobs) + self._odd) // 2
+            for queue, most in ((RENEWALS, renewals), (FIRST, ordering), (RENEWALS, ordering)):
+                jobs += await self._take(connection, queue, min(most, ordering - len(jobs)))
+            if ordering < limit:
+                for queue in (UNDER_WAY, EXEMPT):
+                    jobs += await self._take(connection, queue, limit - len(jobs))
+            return jobs
+
+    async def _take(self, connection: asyncpg.Connection[Any], queue: str, limit: int) -> list[Job]:
+        if limit <= 0:
+            return []
+        rows = await connection.fetch(claiming(queue), limit, self.lease, self._replica)
         return [Job(row["domain_id"], row["kind"], row["attempts"], row["lease_token"], row["asked"]) for row in rows]
 
     async def seconds_until_due(self, kind: Kind) -> float | None:
         """When the next job of the kind can be claimed; None when there is none."""
         value = await self._pool.fetchval(
-            """SELECT extract(epoch FROM min(greatest(run_at, coalesce(lease_until, run_at))) - now())::float8
-               FROM jobs WHERE kind = $1""",
+            """SELECT extract(epoch FROM least(
+                   (SELECT run_at FROM jobs WHERE kind = $1 AND lease_until IS NULL ORDER BY run_at LIMIT 1),
+                   (SELECT min(greatest(run_at, lease_until)) FROM jobs WHERE kind = $1 AND lease_until IS NOT NULL)
+               ) - now())::float8""",
             kind,
         )
         return None if value is None else max(0.0, float(value))

@@ -5,20 +5,45 @@ The names of the platform's own specification (DOMAINS_…) are honoured as they
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, FilePath, field_validator, model_validator
+import dns.exception
+import dns.name
+from dns.tsig import Key
+from pydantic import AfterValidator, AliasChoices, Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from control.acme.ca import Ca, Contact, DirectoryUrl, read_file
+from control.dns.resolver import Resolver
+from control.dns.update import tsig_key
+from core.delegation import LONGEST_ZONE
 from core.settings import PREFIX, HostnameSetting, PostgresqlUrl, SuffixSetting, VaultSettings
 
 
 def split_list(value: Any) -> Any:
     """'a, b' → ['a', 'b']."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def server_address(value: str) -> str:
+    Resolver.parse(value)
+    return value
+
+
+def key_name(value: str) -> str:
+    try:
+        dns.name.from_text(value)
+    except dns.exception.DNSException:
+        raise ValueError("is not a domain name, which names of TSIG keys are") from None
+    return value
+
+
+ServerAddress = Annotated[str, AfterValidator(server_address)]
+KeyName = Annotated[str, AfterValidator(key_name)]
 
 
 class OwnerSettings(BaseSettings):
@@ -63,9 +88,27 @@ class ControlSettings(VaultSettings):
     jwt_audience: str = Field(description="The `aud` that tokens must have.")
     jwt_tenant_claim: str = Field("tenant_id", description="The claim with the tenant's UUID.")
 
-    acme_directory_url: str = Field(pattern=r"^https?://\S+$", description="The CA's ACME directory.")
+    acme_directory_url: DirectoryUrl | None = Field(None, description="The CA's ACME directory, if there is one CA.")
     acme_ca_file: FilePath | None = Field(None, description="Trust for the directory's TLS; default: the system's.")
-    acme_contact: str | None = Field(None, description="mailto: address for the CA.")
+    acme_contact: Contact | None = Field(None, description="A mail address for the CA.")
+    acme_cas: Annotated[tuple[Ca, ...] | None, NoDecode] = Field(
+        None,
+        validation_alias=AliasChoices("NAMEPLATE_ACME_CAS_FILE"),
+        description="A TOML file with several CAs, first choice first: see control.acme.ca.",
+    )
+
+    # DNS-01, which wildcards need. Without a zone it is off.
+    acme_dns_zone: HostnameSetting | None = Field(
+        None, description="A zone of the platform for DNS-01: tenants' CNAMEs at _acme-challenge lead into it."
+    )
+    acme_dns_server: ServerAddress | None = Field(None, description="ADDRESS:PORT of its primary, for updates.")
+    acme_dns_servers: Annotated[tuple[ServerAddress, ...], NoDecode] = Field(
+        (), description="ADDRESS:PORT, … of all its servers; empty: by its NS records."
+    )
+    acme_dns_tsig_name: KeyName | None = Field(None, description="The name of the TSIG key for updates.")
+    acme_dns_tsig_secret: SecretStr | None = Field(None, description="Its secret, in base64.")
+    acme_dns_tsig_secret_file: Path | None = Field(None, description="The same in a file, read at each update.")
+    acme_dns_tsig_algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
 
     dns_check_interval: timedelta = Field(
         timedelta(seconds=30),
@@ -80,10 +123,15 @@ class ControlSettings(VaultSettings):
     max_ssl_retries: int = Field(10, ge=1, validation_alias=AliasChoices("DOMAINS_MAX_SSL_RETRIES"))
     max_per_tenant: int = Field(5, ge=0, validation_alias=AliasChoices("DOMAINS_MAX_PER_TENANT"))
 
-    @field_validator("apex_ipv4", "apex_ipv6", "dns_resolvers", "blocked_suffixes", mode="before")
+    @field_validator("apex_ipv4", "apex_ipv6", "dns_resolvers", "blocked_suffixes", "acme_dns_servers", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return split_list(value)
+
+    @field_validator("acme_cas", mode="before")
+    @classmethod
+    def _cas(cls, value: Any) -> Any:
+        return read_file(Path(value)) if isinstance(value, str) else value
 
     @field_validator("api_listen")
     @classmethod
@@ -107,6 +155,58 @@ class ControlSettings(VaultSettings):
         if (self.jwt_jwks_url is None) == (self.jwt_jwks_file is None):
             raise ValueError("set one of NAMEPLATE_JWT_JWKS_URL and NAMEPLATE_JWT_JWKS_FILE")
         return self
+
+    @model_validator(mode="after")
+    def _one_way_to_name_cas(self) -> Self:
+        if (self.acme_directory_url is None) == (self.acme_cas is None):
+            raise ValueError("set one of NAMEPLATE_ACME_DIRECTORY_URL and NAMEPLATE_ACME_CAS_FILE")
+        if self.acme_cas is not None and (self.acme_ca_file or self.acme_contact):
+            raise ValueError("with NAMEPLATE_ACME_CAS_FILE, ca_file and contact stand in that file")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_dns(self) -> Self:
+        secrets = (self.acme_dns_tsig_secret, self.acme_dns_tsig_secret_file)
+        given = (self.acme_dns_zone, self.acme_dns_server, self.acme_dns_tsig_name, self.acme_dns_servers, *secrets)
+        if any(given) and not all(given[:3]):
+            raise ValueError(
+                "for DNS-01 set NAMEPLATE_ACME_DNS_ZONE, NAMEPLATE_ACME_DNS_SERVER and NAMEPLATE_ACME_DNS_TSIG_NAME"
+            )
+        if self.acme_dns_zone is None:
+            return self
+        if len(self.acme_dns_zone) > LONGEST_ZONE:
+            raise ValueError(f"NAMEPLATE_ACME_DNS_ZONE has more than {LONGEST_ZONE} characters")
+        if (secrets[0] is None) == (secrets[1] is None):
+            raise ValueError("set one of NAMEPLATE_ACME_DNS_TSIG_SECRET and NAMEPLATE_ACME_DNS_TSIG_SECRET_FILE")
+        if secrets[0] is not None:
+            self.acme_dns_key()
+        return self
+
+    def acme_dns_key(self) -> Key:
+        """The key for updates, its file read anew. Raises OSError and ValueError. Its text holds the secret."""
+        secret, file = self.acme_dns_tsig_secret, self.acme_dns_tsig_secret_file
+        assert self.acme_dns_tsig_name is not None  # noqa: S101 -- set if the zone is
+        if secret is not None:
+            text = secret.get_secret_value()
+        else:
+            assert file is not None  # noqa: S101 -- one of the two is set
+            text = file.read_text().strip()
+        return tsig_key(self.acme_dns_tsig_name, text, self.acme_dns_tsig_algorithm)
+
+    @property
+    def cas(self) -> Sequence[Ca]:
+        """First choice first; at least one."""
+        if self.acme_cas is not None:
+            return self.acme_cas
+        assert self.acme_directory_url is not None  # noqa: S101 -- one of the two is set
+        return (
+            Ca(
+                name="ca",
+                directory_url=self.acme_directory_url,
+                ca_file=self.acme_ca_file,
+                contact=self.acme_contact or "",
+            ),
+        )
 
     @property
     def target(self) -> str:

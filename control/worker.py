@@ -20,6 +20,7 @@ POLL = 2.0  # seconds at most between two looks for due work: a notification is 
 UNEXPECTED_FIRST, UNEXPECTED_LAST = timedelta(seconds=5), timedelta(minutes=10)
 
 Handler = Callable[[Job], Awaitable[Outcome]]
+Room = Callable[[], Awaitable[int]]
 
 log = structlog.get_logger(__name__)
 
@@ -33,14 +34,26 @@ class JobMetrics:
 
 
 class Worker:
-    """At most `concurrency` jobs at once: a slow one holds up no other until all places are taken by slow ones."""
+    """At most `concurrency` jobs at once: a slow one holds up no other until all places are taken by slow ones.
 
-    def __init__(self, jobs: Jobs, kind: Kind, handler: Handler, concurrency: int, metrics: JobMetrics) -> None:
+    `room`: how many more orders the CAs take just now; no more jobs that need one are claimed.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        kind: Kind,
+        handler: Handler,
+        concurrency: int,
+        metrics: JobMetrics,
+        room: Room | None = None,
+    ) -> None:
         self._jobs = jobs
         self._kind = kind
         self._handler = handler
         self._concurrency = concurrency
         self._metrics = metrics
+        self._room = room
         self._running: dict[asyncio.Task[None], asyncio.Future[Outcome]] = {}
         self._wake = asyncio.Event()
 
@@ -71,21 +84,23 @@ class Worker:
         free = self._concurrency - len(self._running)
         if free == 0:
             return POLL
-        jobs = await self._take(free)
+        room = None if self._room is None else await self._room()
+        jobs = await self._take(free, room)
         for job in jobs:
             with structlog.contextvars.bound_contextvars(job=job.kind, domain_id=str(job.domain_id)):
                 work = asyncio.ensure_future(self._handler(job))
                 task = asyncio.create_task(self._run(job, work), name=f"{job.kind} {job.domain_id}")
             self._running[task] = work
             task.add_done_callback(self._forget)
-        if len(jobs) == free:
+        if len(jobs) == free or (room is not None and room < free):
             return POLL
         due = await self._jobs.seconds_until_due(self._kind)
         return POLL if due is None else min(POLL, due + 0.005)
 
-    async def _take(self, limit: int) -> Sequence[Job]:
+    async def _take(self, limit: int, room: int | None) -> Sequence[Job]:
         """Claim. What the database has given is given back if the process is stopped before the answer is read."""
-        claiming = asyncio.ensure_future(self._jobs.claim(self._kind, limit))
+        claim = self._jobs.claim(self._kind, limit) if room is None else self._jobs.claim(self._kind, limit, room)
+        claiming = asyncio.ensure_future(claim)
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:

@@ -6,6 +6,7 @@ whole response, and Envoy serves an expired or foreign certificate without compl
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -158,6 +159,18 @@ def check_links(chain: Sequence[x509.Certificate]) -> None:
             issued.verify_directly_issued_by(issuer)
         except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
             raise CertificateError("certificate_chain_broken", "The chain is not in order, leaf first.") from error
+
+
+def ari_id(leaf: x509.Certificate) -> str | None:
+    """`<key identifier of the issuer>.<serial>`, each base64url without padding (RFC 9773 section 4.1)."""
+    try:
+        issuer = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        return None
+    if issuer is None:
+        return None
+    serial = leaf.serial_number.to_bytes(leaf.serial_number.bit_length() // 8 + 1, "big")  # DER: its sign has a bit too
+    return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in (issuer, serial))
 
 
 def dns_names(leaf: x509.Certificate) -> tuple[str, ...]:

@@ -12,11 +12,13 @@ from uuid import UUID
 TXT_LABEL = "_platform-verify"
 TXT_PREFIX = "verify-"
 
-# The columns that Domain.from_row reads, from `custom_domains d LEFT JOIN certificates c ON c.id = d.certificate_id`.
+# The columns that Domain.from_row reads, and the tables that they are read from.
 COLUMNS = """d.id, d.tenant_id, d.hostname, d.verification_token, d.status, d.ssl_status, d.cert_expiry,
     d.failure_count, d.metadata, d.created_at, d.updated_at, d.deleted_at, d.verify_deadline, d.verified_by,
-    d.dns_finding, d.ssl_finding, c.serial, c.issuer, c.fingerprint, c.not_before, c.not_after"""
-TABLES = "custom_domains d LEFT JOIN certificates c ON c.id = d.certificate_id"
+    d.dns_finding, d.ssl_finding, d.renew_at, d.next_attempt, d.acme_label, c.serial, c.issuer, c.fingerprint,
+    c.not_before, c.not_after, t.target_label"""
+TABLES = """custom_domains d JOIN tenants t ON t.id = d.tenant_id
+    LEFT JOIN certificates c ON c.id = d.certificate_id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,25 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class NextAttempt:
+    """When a certificate is tried for again, and why not before. `code`: stable, snake_case."""
+
+    at: datetime
+    code: str
+    message: str
+
+    def to_json(self) -> str:
+        return json.dumps({"at": self.at.isoformat(), "code": self.code, "message": self.message})
+
+    @classmethod
+    def from_json(cls, text: str | None) -> NextAttempt | None:
+        if text is None:
+            return None
+        fields = json.loads(text)
+        return cls(datetime.fromisoformat(fields["at"]), fields["code"], fields["message"])
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateFacts:
     serial: str
     issuer: str
@@ -69,7 +90,10 @@ class CertificateFacts:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """`hostname`: normal form. `verification_token`: without the `verify-` of the TXT record's value."""
+    """`hostname`: normal form. `verification_token`: without the `verify-` of the TXT record's value.
+
+    `target_label`: of the tenant, see core.target. `acme_label`: see core.delegation.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -88,6 +112,10 @@ class Domain:
     dns_finding: Finding | None
     ssl_finding: Finding | None
     certificate: CertificateFacts | None
+    renew_at: datetime | None = None
+    next_attempt: NextAttempt | None = None
+    target_label: str = ""
+    acme_label: str = ""
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Domain:
@@ -113,6 +141,10 @@ class Domain:
             )
             if row["serial"]
             else None,
+            renew_at=row["renew_at"],
+            next_attempt=NextAttempt.from_json(row["next_attempt"]),
+            target_label=row["target_label"],
+            acme_label=row["acme_label"],
         )
 
     @property

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 CHANGES_CHANNEL = "nameplate_changes"
 JOBS_CHANNEL = "nameplate_jobs"
 SIDECARS_CHANNEL = "nameplate_sidecars"
+OUTBOX_CHANNEL = "nameplate_outbox"  # there is something to tell
 
 SIGHTING_INTERVAL = 5.0  # seconds
 SIGHTING_LIFETIME = 3 * SIGHTING_INTERVAL  # a sidecar not heard of for so long is taken for gone

@@ -4,6 +4,9 @@
     {mount}/data/nameplate/platform/default      the same, for the platform's own wildcard certificate
     {mount}/data/nameplate/pending/{domain_id}   the key of an order that is under way
     {mount}/data/nameplate/acme/{directory}      the ACME account key of a CA, by a digest of its directory URL
+    {mount}/data/nameplate/eab/{directory}       its external account binding, from the operator: key_id, hmac
+    {mount}/data/nameplate/notifications/{endpoint}   what a webhook's messages are signed with
+    {mount}/data/nameplate/audit/checkpoint      number and hash of the audit log's last checkpoint
 
 Paths are given without the mount and without `data/`, as KV v2 clients want them.
 Source: https://openbao.org/api-docs/secret/kv/kv-v2/
@@ -16,6 +19,7 @@ from uuid import UUID
 
 ROOT = "nameplate"
 DEFAULT_CERTIFICATE = f"{ROOT}/platform/default"
+AUDIT_CHECKPOINT = f"{ROOT}/audit/checkpoint"
 
 
 def certificate_path(domain_id: UUID) -> str:
@@ -27,7 +31,19 @@ def pending_key_path(domain_id: UUID) -> str:
 
 
 def acme_account_path(directory_url: str) -> str:
-    return f"{ROOT}/acme/{hashlib.sha256(directory_url.encode()).hexdigest()[:32]}"
+    return f"{ROOT}/acme/{_digest(directory_url)}"
+
+
+def eab_path(directory_url: str) -> str:
+    return f"{ROOT}/eab/{_digest(directory_url)}"
+
+
+def _digest(directory_url: str) -> str:
+    return hashlib.sha256(directory_url.encode()).hexdigest()[:32]
+
+
+def signing_secret_path(endpoint_id: UUID) -> str:
+    return f"{ROOT}/notifications/{UUID(str(endpoint_id))}"
 
 
 def control_policy(mount: str) -> str:

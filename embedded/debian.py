@@ -2,7 +2,7 @@
 
 In this order:
 1. on the PATH, or unpacked earlier below `.tools/` in the project's folder;
-2. as root, or with sudo that asks for no password: `apt-get install`;
+2. as root, or with sudo that asks for no password: `apt-get install`, unless that would start a service;
 3. otherwise `apt-get download` and unpacked into `.tools/`, with the libraries that are missing here: enough for a
    program that is run with `environment`;
 4. otherwise an error that names the package and the command.
@@ -32,10 +32,15 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "pebble": ("usr/bin/pebble", "usr/bin/pebble-challtestsrv"),
     "wrk": ("usr/bin/wrk",),
     "nghttp2-client": ("usr/bin/h2load",),
+    "knot": ("usr/sbin/knotd", "usr/sbin/knotc"),
+    "unbound": ("usr/sbin/unbound",),
     # pip itself, for a Python whose package of `venv` is not installed
     "python3-pip-whl": ("usr/share/python-wheels/pip-*.whl",),
 }
 """The files that we use, by package; a name may hold wildcards."""
+
+UNPACKED_ONLY = frozenset({"knot", "unbound"})
+"""Packages that start a service of the machine when they are installed, on a port that others use."""
 
 
 class PackageMissing(RuntimeError):
@@ -55,7 +60,8 @@ def find(package: str, file: str) -> Path | None:
 
 def require(package: str, program: str) -> Path:
     """A package's program. Raises `PackageMissing` when it is not installed; installs nothing."""
-    found = find(package, f"usr/bin/{program}")
+    file = next((file for file in PACKAGES.get(package, ()) if file.endswith(f"/{program}")), f"usr/bin/{program}")
+    found = find(package, file)
     if found is None:
         raise PackageMissing(
             f"{program} not found; it is in Debian's package {package}: sudo apt-get install {package}"
@@ -90,7 +96,7 @@ def is_installed(package: str) -> bool:
 
 def _install(package: str) -> None:
     failures = []
-    root = _privilege()
+    root = None if package in UNPACKED_ONLY else _privilege()
     if root is not None:
         failures.append(_install_as_root(package, root))
     if not failures or failures[-1]:

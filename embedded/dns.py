@@ -30,6 +30,7 @@ import dns.name
 import dns.opcode
 import dns.rcode
 import dns.rdatatype
+from dns.edns import EDECode, EDEOption
 from dns.name import Name
 from dns.rcode import Rcode
 from dns.rdataclass import RdataClass
@@ -48,11 +49,17 @@ BIND_ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong for a name: an answer code, no answer at all, or seconds of delay before the answer."""
+    """What goes wrong for a name: an answer code, no answer at all, or seconds of delay before the answer.
+
+    `error`: an Extended DNS Error that goes with the code (RFC 8914). `checked`: whoever disables checking (CD) is
+    spared, as by a validating resolver whose zone has broken signatures.
+    """
 
     rcode: Rcode | None = None
     drop: bool = False
     delay: float = 0.0
+    error: EDECode | None = None
+    checked: bool = False
 
 
 NO_FAULT = Fault()
@@ -166,10 +173,14 @@ class DnsServer:
         name, rdtype = query.question[0].name, query.question[0].rdtype
         self._counts[name, rdtype] += 1
         fault = self._faults.get((name, rdtype)) or self._faults.get((name, None)) or NO_FAULT
+        if fault.checked and query.flags & dns.flags.CD:
+            fault = NO_FAULT
         if fault.drop:
             return None, 0.0
         response = dns.message.make_response(query, our_payload=EDNS_PAYLOAD)
         response.flags |= dns.flags.AA
+        if fault.error is not None and query.edns >= 0:
+            response.use_edns(0, payload=EDNS_PAYLOAD, options=[EDEOption(fault.error)])
         if fault.rcode is not None:
             response.set_rcode(fault.rcode)
         else:

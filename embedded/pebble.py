@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,19 +51,24 @@ class Pebble:
         nonce_reject: int | None = None,
         authz_reuse: int | None = None,
         always_valid: bool = False,
+        external_accounts: Mapping[str, str] | None = None,
+        port: int | None = None,
         name: str = "pebble",
     ) -> AsyncIterator[Pebble]:
         """Run Pebble in `state_dir/{name}` until the block ends.
 
         `dns_server` is `host:port`. `http_port` is where HTTP-01 is fetched, `tls_port` where TLS-ALPN-01 is.
         `no_sleep` validates at once, `sleep_time` bounds the random wait in seconds, `nonce_reject` and `authz_reuse`
-        are percentages, `always_valid` skips validation; what is not given keeps Pebble's default.
+        are percentages, `always_valid` skips validation; what is not given keeps Pebble's default. `external_accounts`:
+        base64url HMAC keys by key id; given, every new account has to be bound to one of them. `port`: of the
+        directory, for a Pebble that takes the place of one that has ended.
         Raises `ServerFailed`, or `PackageMissing` when the program is not installed.
         """
         home = state_dir / name
         home.mkdir(mode=0o700)
         program = debian.require("pebble", "pebble")
-        port, management_port, spare_port = free_ports(3)
+        free, management_port, spare_port = free_ports(3)
+        port = port or free
         tls = LocalhostTls.create(home)
         configuration = {
             "listenAddress": f"{LOOPBACK}:{port}",
@@ -73,7 +78,8 @@ class Pebble:
             "httpPort": http_port,
             "tlsPort": tls_port or spare_port,
             "ocspResponderURL": "",
-            "externalAccountBindingRequired": False,
+            "externalAccountBindingRequired": external_accounts is not None,
+            "externalAccountMACKeys": dict(external_accounts or {}),
         }
         (home / "config.json").write_text(json.dumps({"pebble": configuration}, indent=2))
         trust = ssl.create_default_context(cafile=str(tls.authority))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from time import monotonic
 from typing import Any
 
 import requests
@@ -21,14 +22,19 @@ from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 from requests.utils import parse_header_links
 
-from control.acme.problems import BLANK, AcmeRefused, AcmeUnavailable, Problem
+from control.acme.directory import Directory
+from control.acme.order import NotAcme
+from control.acme.problems import BLANK, AcmeError, AcmeRefused, AcmeUnavailable, Problem
 
 USER_AGENT = "nameplate/0.1"  # RFC 8555 section 6.1 wants one
-SOCKET_TIMEOUT = 20.0  # seconds to connect, and between two packets of an answer
+CONNECT_TIMEOUT = 5.0  # seconds; three attempts of TCP
+SOCKET_TIMEOUT = 20.0  # seconds between two packets of an answer
 # A CA that refuses every other nonce still answers within these, but for one request in 65,536.
 NONCE_ATTEMPTS = 16
 # Nonces of earlier answers that are kept; the oldest go first, because a CA forgets them.
 NONCES_KEPT = 16
+DIRECTORY_LIFETIME = 86400.0  # seconds
+DIRECTORY_RETRY = 600.0  # seconds, while it cannot be read again
 LONGEST_RETRY_AFTER = timedelta(days=7)  # the longest window of a public CA's rate limits
 
 JOSE = "application/jose+json"
@@ -52,33 +58,56 @@ class Answer:
 
 
 class Network:
-    """`key`: the account's, P-256. `ca_file`: what the CA's own TLS is checked with, PEM; None: certifi's list."""
+    """`key`: the account's, P-256. `ca_file`: what the CA's own TLS is checked with, PEM; None: certifi's list.
 
-    def __init__(self, directory_url: str, key: JWKEC, ca_file: str | None = None) -> None:
+    `clock`: monotonic seconds.
+    """
+
+    def __init__(
+        self, directory_url: str, key: JWKEC, ca_file: str | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
         self._directory_url = directory_url
         self._key = key
+        self._clock = clock
         self._session = requests.Session()
         # Neither a proxy nor a CA bundle from the environment: the settings say what is used.
         self._session.trust_env = False
         self._session.verify = ca_file or True
         self._session.headers["User-Agent"] = USER_AGENT
-        self._directory: Mapping[str, Any] | None = None
+        self._directory: Directory | None = None
+        self._read_again = 0.0  # by the clock, if it was ever read
         self._nonces: deque[str] = deque(maxlen=NONCES_KEPT)
 
     def close(self) -> None:
         self._session.close()
 
+    @property
+    def known(self) -> Directory | None:
+        """The directory as it was read last."""
+        return self._directory
+
+    def directory(self) -> Directory:
+        """Read once a day: the CA may move its resources or offer other profiles (section 7.1.1)."""
+        if self._directory is None or self._clock() >= self._read_again:
+            try:
+                self._directory = Directory.from_json(_checked(self._send("GET", self._directory_url)).json())
+                self._read_again = self._clock() + DIRECTORY_LIFETIME
+            except (AcmeError, NotAcme):
+                if self._directory is None:
+                    raise
+                self._read_again = self._clock() + DIRECTORY_RETRY
+        return self._directory
+
     def url(self, resource: str) -> str:
-        """Of a resource in the directory, such as `newOrder`. The directory is read once (section 7.1.1)."""
-        if self._directory is None:
-            directory = _checked(self._send("GET", self._directory_url)).json()
-            if not isinstance(directory, dict):
-                raise AcmeUnavailable("a directory that is not JSON")
-            self._directory = directory
-        url = self._directory.get(resource)
-        if not isinstance(url, str):
+        """Of a resource in the directory, such as `newOrder`."""
+        url = self.directory().urls.get(resource)
+        if url is None:
             raise AcmeUnavailable(f"a directory without {resource}")
         return url
+
+    def get(self, url: str) -> Answer:
+        """What anybody may read. Raises AcmeRefused, AcmeUnavailable."""
+        return _checked(self._send("GET", url))
 
     def post(
         self, url: str, payload: Mapping[str, Any] | None, account_url: str | None, accept: str | None = None
@@ -127,7 +156,7 @@ class Network:
 
     def _send(self, method: str, url: str, **arguments: Any) -> requests.Response:
         try:
-            return self._session.request(method, url, timeout=SOCKET_TIMEOUT, **arguments)
+            return self._session.request(method, url, timeout=(CONNECT_TIMEOUT, SOCKET_TIMEOUT), **arguments)
         except requests.RequestException as error:
             # `from None`: the library's error carries the request.
             raise AcmeUnavailable(type(error).__name__) from None

@@ -14,6 +14,7 @@ from typing import Any
 from control.acme.problems import Problem
 
 HTTP_01 = "http-01"
+DNS_01 = "dns-01"
 
 ORDER_STATUSES = frozenset({"pending", "ready", "processing", "valid", "invalid"})
 AUTHORIZATION_STATUSES = frozenset({"pending", "valid", "invalid", "deactivated", "expired", "revoked"})
@@ -81,7 +82,7 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`certificate`: where the chain is, once the order is valid."""
+    """`certificate`: where the chain is, once the order is valid. `replaces`: what the CA took it as a renewal of."""
 
     url: str
     status: str
@@ -92,6 +93,7 @@ class Order:
     expires: datetime | None
     problem: Problem | None
     retry_after: timedelta | None = None
+    replaces: str | None = None
 
     @classmethod
     def from_json(cls, fields: object, url: str, retry_after: timedelta | None = None) -> Order:
@@ -106,6 +108,7 @@ class Order:
             expires=_date(known, "expires"),
             problem=_problem(known),
             retry_after=retry_after,
+            replaces=known["replaces"] if isinstance(known.get("replaces"), str) else None,
         )
 
 

@@ -1,8 +1,9 @@
 """What a CA answers when it does not do what it was asked (RFC 8555 section 6.7), and what that means here.
 
-    AcmeError
+    AcmeError             `meaning`: the code, the sentence, who has to act
     ├── AcmeUnavailable   no answer, or one that is not ACME's: the CA is in trouble
-    └── AcmeRefused       a problem document (RFC 9457), kept as data
+    ├── AcmeRefused       a problem document (RFC 9457), kept as data
+    └── AcmeMisconfigured not asked at all, because the operator's settings cannot be right
 
 `explain` translates a problem: our stable code, a sentence, who has to act, and whether it counts as a failure of the
 tenant's domain. What does not count is tried again for as long as it takes.
@@ -14,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Literal
 
 from core.errors import NameplateError
@@ -68,11 +70,26 @@ class Problem:
         return fields
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """`counts`: as a failure of the domain, which is paused after too many; others pass, or an operator acts.
+
+    `outage`: it would meet every order at this CA alike, so another CA is better asked meanwhile.
+    """
+
+    code: str
+    message: str
+    who: Who
+    counts: bool
+    outage: bool = False
+
+
 class AcmeError(NameplateError):
     """`retry_after`: what the CA asked for, if it did."""
 
-    def __init__(self, code: str, message: str, retry_after: timedelta | None = None) -> None:
-        super().__init__(code, message)
+    def __init__(self, meaning: Meaning, retry_after: timedelta | None = None) -> None:
+        super().__init__(meaning.code, meaning.message)
+        self.meaning = meaning
         self.retry_after = retry_after
 
 
@@ -80,26 +97,23 @@ class AcmeUnavailable(AcmeError):
     """Code: ca_unavailable."""
 
     def __init__(self, reason: str, retry_after: timedelta | None = None) -> None:
-        super().__init__("ca_unavailable", f"The CA does not answer as it should ({reason}).", retry_after)
+        message = f"The CA does not answer as it should ({reason})."
+        super().__init__(Meaning("ca_unavailable", message, "ca", False, True), retry_after)
 
 
 class AcmeRefused(AcmeError):
-    """The code and the message are those of the problem's meaning."""
+    """`meaning`: another than `explain` gives, where the request is known to be about something else."""
 
-    def __init__(self, problem: Problem, retry_after: timedelta | None = None) -> None:
-        meaning = explain(problem)
-        super().__init__(meaning.code, meaning.message, retry_after)
+    def __init__(self, problem: Problem, retry_after: timedelta | None = None, meaning: Meaning | None = None) -> None:
+        super().__init__(meaning or explain(problem), retry_after)
         self.problem = problem
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """`counts`: as a failure of the domain, which is paused after too many; others pass, or an operator acts."""
+class AcmeMisconfigured(AcmeError):
+    """Codes: ca_profile_unknown, ca_eab_required, ca_eab_missing, ca_eab_unreadable."""
 
-    code: str
-    message: str
-    who: Who
-    counts: bool
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(Meaning(code, message, "operator", False, True))
 
 
 # Of the CA's attempt to validate a name (the `error` of a challenge), and of requests that concern the name itself.
@@ -128,47 +142,58 @@ VALIDATION_PROBLEMS: Mapping[str, Meaning] = {
 
 REQUEST_PROBLEMS: Mapping[str, Meaning] = {
     # the CA is in trouble, or asks for patience
-    "badNonce": Meaning("ca_unavailable", "The CA kept refusing its own nonces.", "ca", False),
+    "badNonce": Meaning("ca_unavailable", "The CA kept refusing its own nonces.", "ca", False, True),
     "rateLimited": Meaning(
         "ca_rate_limited", "A rate limit of the CA is reached; it will be tried later.", "ca", False
     ),
-    "serverInternal": Meaning("ca_unavailable", "The CA reports an error of its own.", "ca", False),
+    "serverInternal": Meaning("ca_unavailable", "The CA reports an error of its own.", "ca", False, True),
     "orderNotReady": Meaning("ca_unavailable", "The CA says that the order is not ready yet.", "ca", False),
     # the platform's account or requests
     "accountDoesNotExist": Meaning("ca_account_unknown", "The CA does not know the platform's account.", "ca", False),
     "externalAccountRequired": Meaning(
-        "ca_account_refused", "The CA asks for an external account binding.", "operator", False
+        "ca_eab_required", "The CA asks for an external account binding.", "operator", False, True
     ),
     "userActionRequired": Meaning(
-        "ca_account_refused", "The CA wants its new terms to be agreed to.", "operator", False
+        "ca_terms_changed", "The CA wants its new terms to be agreed to.", "operator", False, True
     ),
-    "invalidContact": Meaning("ca_account_refused", "The CA refuses the account's contact.", "operator", False),
-    "unsupportedContact": Meaning("ca_account_refused", "The CA refuses the account's contact.", "operator", False),
+    "invalidContact": Meaning("ca_account_refused", "The CA refuses the account's contact.", "operator", False, True),
+    "unsupportedContact": Meaning(
+        "ca_account_refused", "The CA refuses the account's contact.", "operator", False, True
+    ),
     "unauthorized": Meaning(
         "ca_account_refused", "The CA does not let the platform's account do this.", "operator", False
     ),
     "badPublicKey": Meaning("ca_request_refused", "The CA does not accept the key.", "operator", False),
     "badSignatureAlgorithm": Meaning(
-        "ca_request_refused", "The CA does not accept the signature algorithm.", "operator", False
+        "ca_request_refused", "The CA does not accept the signature algorithm.", "operator", False, True
     ),
     "badCSR": Meaning("ca_request_refused", "The CA does not accept the signing request.", "operator", False),
     "malformed": Meaning("ca_request_refused", "The CA calls the request malformed.", "operator", False),
     "alreadyRevoked": Meaning("already_revoked", "The certificate is revoked already.", "ca", False),
     "badRevocationReason": Meaning("ca_request_refused", "The CA does not accept the reason.", "operator", False),
+    # RFC 9773 section 7.4; draft-ietf-acme-profiles
+    "alreadyReplaced": Meaning("ca_already_replaced", "The CA has renewed this certificate before.", "ca", False),
+    "invalidProfile": Meaning(
+        "ca_profile_unknown", "The CA does not offer the certificate profile of the settings.", "operator", False, True
+    ),
 }
 
 # An unknown type counts where it concerns the name, so that no domain is tried for ever.
 UNKNOWN_VALIDATION = Meaning("challenge_refused", "The CA could not validate the name.", "tenant", True)
 UNKNOWN_REQUEST = Meaning("ca_request_refused", "The CA refuses the request.", "operator", False)
-SERVER_TROUBLE = Meaning("ca_unavailable", "The CA reports an error of its own.", "ca", False)
+SERVER_TROUBLE = Meaning("ca_unavailable", "The CA reports an error of its own.", "ca", False, True)
+BUSY = Meaning("ca_unavailable", "The CA is busy and asks for patience.", "ca", False, True)
 
 
 def explain(problem: Problem, *, validating: bool = False) -> Meaning:
     """`validating`: the problem is the error of a challenge or of an order, not the answer to a request."""
+    if problem.name == "rateLimited" and problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return BUSY  # Let's Encrypt says it so; no limit of ours is reached
     tables = (NAME_PROBLEMS, VALIDATION_PROBLEMS, REQUEST_PROBLEMS) if validating else (NAME_PROBLEMS, REQUEST_PROBLEMS)
-    # "compound" and unknown types say it in their subproblems (RFC 8555 section 6.7.1).
-    for one in (problem, *problem.subproblems):
-        for table in tables:
+    # What the name itself is refused for may stand in the subproblems, below a "compound", a "malformed" or an unknown
+    # type (RFC 8555 section 6.7.1).
+    for table in tables:
+        for one in (problem, *problem.subproblems):
             if meaning := table.get(one.name):
                 return meaning
     if validating:

@@ -11,13 +11,13 @@ from datetime import timedelta
 from cryptography import x509
 
 from control.acme.client import Client
-from control.acme.order import HTTP_01, Authorization, Challenge, Order
+from control.acme.order import Authorization, Challenge, Order
 from control.acme.problems import BLANK, AcmeRefused, Meaning, Problem, explain
 from control.certificates.key import PendingKey
 from control.certificates.patience import Patience
 
 NOT_OFFERED = Meaning(
-    "challenge_type_not_offered", "The CA does not offer the HTTP-01 challenge for this name.", "operator", True
+    "challenge_type_not_offered", "The CA does not offer the challenge that this name needs.", "operator", True
 )
 # An order becomes invalid without a problem of its own when its time is over.
 UNEXPLAINED = Problem(BLANK, "The order is invalid without a reason.")
@@ -72,12 +72,12 @@ class Exchange:
             return order if self._key.fits(chain[0]) else None
         return order if order.status in ("pending", "ready") else None
 
-    async def waiting(self, order: Order) -> Sequence[tuple[Authorization, Challenge]]:
-        """The authorizations to be validated, each with its HTTP-01 challenge."""
+    async def waiting(self, order: Order, kind: str) -> Sequence[tuple[Authorization, Challenge]]:
+        """The authorizations to be validated, each with its challenge of the kind."""
         if order.status != "pending":
             return ()
         authorizations = [await self._client.authorization(url) for url in order.authorizations]
-        return [(one, _http_01(one)) for one in authorizations if one.status == "pending"]
+        return [(one, _offered(one, kind)) for one in authorizations if one.status == "pending"]
 
     async def answer(self, challenge: Challenge) -> None:
         if challenge.status != "pending":
@@ -138,8 +138,8 @@ class Exchange:
         return OrderFailed(problem, explain(problem, validating=True))
 
 
-def _http_01(authorization: Authorization) -> Challenge:
-    challenge = authorization.challenge(HTTP_01)
+def _offered(authorization: Authorization, kind: str) -> Challenge:
+    challenge = authorization.challenge(kind)
     if challenge is None:
         raise OrderFailed(Problem(NOT_OFFERED.code), NOT_OFFERED)
     return challenge

@@ -12,17 +12,38 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 import asyncpg
+from cryptography import x509
 
 from control.domains import transition
 from control.jobs import Job, assert_held
-from core.certificate import Certificate
+from core.certificate import Certificate, ari_id
 from core.domain import Domain, Finding
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
+
+
+class Limits(Protocol):
+    """What may be spent at a CA; each method within a transaction of the caller."""
+
+    async def take(
+        self, connection: Connection, directory_url: str, hostnames: Sequence[str], *, renewal_exempt: bool = False
+    ) -> None:
+        """Spend an order. Raises control.limits.limits.LimitReached, and has spent nothing then."""
+
+    async def failed_validation(self, connection: Connection, directory_url: str, hostname: str) -> None: ...
+
+    async def not_issued(self, connection: Connection, directory_url: str, hostname: str) -> None: ...
+
+    async def succeeded(self, connection: Connection, directory_url: str, hostname: str) -> None: ...
+
+    async def refused_by_ca(
+        self, connection: Connection, directory_url: str, hostname: str, problem_detail: str, until: datetime
+    ) -> None:
+        """The CA says that a limit is reached, whatever we have counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +51,20 @@ class OpenOrder:
     """`url`: None until the CA's answer is written down. `fresh`: written down just now, so the CA cannot know it."""
 
     id: UUID
+    directory_url: str
     url: str | None
-    fresh: bool
+    created_at: datetime
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The certificate that a renewal replaces. `ari_id`: as RFC 9773 section 4.1 names it at the CA."""
+
+    directory_url: str
+    ari_id: str | None
+    ari_window: tuple[datetime, datetime] | None
+    not_after: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,61 +74,78 @@ class PublishedChallenge:
     expires_at: datetime
 
 
-class Ledger:
-    """`actor`: for the audit. `registered_domain`: of a hostname, what the CA counts its weekly limit by."""
+Schedule: TypeAlias = "Callable[[Certificate, UUID], datetime]"
 
-    def __init__(
-        self,
-        pool: asyncpg.Pool[Any],
-        actor: str,
-        directory_url: str,
-        registered_domain: Callable[[str], str],
-    ) -> None:
+
+class Ledger:
+    """`actor`: for the audit. `limits`: of the CAs. `renewal`: when a certificate of a domain is to be renewed."""
+
+    def __init__(self, pool: asyncpg.Pool[Any], actor: str, limits: Limits, renewal: Schedule) -> None:
         self._pool = pool
         self._actor = actor
-        self._directory_url = directory_url
-        self._registered_domain = registered_domain
+        self._limits = limits
+        self._renewal = renewal
 
     async def domain(self, job: Job) -> Domain:
         """The domain, if there is still something to do for it."""
         async with self._held(job) as (_, domain):
             return domain
 
-    async def open_order(self, job: Job) -> OpenOrder:
-        """The order under way, or a new one, written down before the CA hears of it."""
-        async with self._held(job) as (connection, domain):
-            # The operator has changed the CA: the old one's order is of no use.
-            await self._close(connection, job, {"type": "directory_changed"}, other_directories=True)
-            fresh = await connection.fetchval(
-                """INSERT INTO acme_orders (domain_id, directory_url) VALUES ($1, $2)
-                   ON CONFLICT (domain_id) WHERE state = 'open' DO NOTHING RETURNING true""",
-                job.domain_id,
-                self._directory_url,
-            )
-            if domain.ssl_status in ("none", "error"):
-                await transition.apply(connection, job.domain_id, "order_started", self._actor, lease=job.lease_token)
+    async def order_under_way(self, job: Job) -> OpenOrder | None:
+        async with self._held(job) as (connection, _):
             row = await connection.fetchrow(
-                "SELECT id, order_url FROM acme_orders WHERE domain_id = $1 AND state = 'open'", job.domain_id
+                """SELECT id, directory_url, order_url, created_at FROM acme_orders
+                   WHERE domain_id = $1 AND state = 'open'""",
+                job.domain_id,
             )
-            assert row is not None  # noqa: S101 -- it was just made, if it was not there
-            return OpenOrder(row["id"], row["order_url"], bool(fresh))
+            return None if row is None else OpenOrder(*row)
 
-    async def unrecorded(self, urls: Sequence[str]) -> Sequence[str]:
+    async def served(self, job: Job) -> Served | None:
+        """The certificate that is served now; None: the first one is still to come."""
+        async with self._held(job) as (connection, _):
+            row = await connection.fetchrow(
+                """SELECT c.directory_url, c.ari_id, lower(c.ari_window), upper(c.ari_window), c.not_after
+                   FROM certificates c JOIN custom_domains d ON d.certificate_id = c.id WHERE d.id = $1""",
+                job.domain_id,
+            )
+        if row is None:
+            return None
+        directory_url, ari_id, start, end, not_after = row
+        return Served(directory_url, ari_id, (start, end) if start and end else None, not_after)
+
+    async def open_order(self, job: Job, directory_url: str, *, renewal_exempt: bool = False) -> OpenOrder:
+        """A new order, written down before the CA hears of it, and spent in the same transaction.
+
+        Raises control.limits.limits.LimitReached.
+        """
+        async with self._held(job) as (connection, domain):
+            row = await connection.fetchrow(
+                """INSERT INTO acme_orders (domain_id, directory_url) VALUES ($1, $2)
+                   RETURNING id, directory_url, order_url, created_at""",
+                job.domain_id,
+                directory_url,
+            )
+            await self._limits.take(connection, directory_url, [domain.hostname], renewal_exempt=renewal_exempt)
+            if domain.ssl_status in ("none", "error"):
+                event = "order_started" if domain.certificate is None else "renewal_started"
+                await transition.apply(connection, job.domain_id, event, self._actor, lease=job.lease_token)
+            return OpenOrder(*row, fresh=True)
+
+    async def unrecorded(self, directory_url: str, urls: Sequence[str]) -> Sequence[str]:
         """Those of the CA's orders that are written down nowhere."""
         rows = await self._pool.fetch(
             "SELECT order_url FROM acme_orders WHERE directory_url = $1 AND order_url = ANY($2)",
-            self._directory_url,
+            directory_url,
             list(urls),
         )
         known = {row["order_url"] for row in rows}
         return [url for url in urls if url not in known]
 
     async def order_sent(self, job: Job, order: OpenOrder, url: str) -> None:
-        async with self._held(job) as (connection, domain):
+        async with self._held(job) as (connection, _):
             await connection.execute(
                 "UPDATE acme_orders SET order_url = $2, updated_at = now() WHERE id = $1", order.id, url
             )
-            await self._spend(connection, domain, "order")
 
     async def close_order(self, job: Job, problem: Mapping[str, Any]) -> None:
         """The order came to nothing, and not by a failure of the domain."""
@@ -114,20 +164,39 @@ class Ledger:
             return await _transaction_id(connection)
 
     async def failed(
-        self, job: Job, finding: Finding, problem: Mapping[str, Any], *, validation: bool, most: int
+        self,
+        job: Job,
+        event: str,
+        finding: Finding,
+        problem: Mapping[str, Any],
+        *,
+        directory_url: str | None,
+        most: int,
     ) -> Domain:
-        """A failure of the domain: counted, explained, and at `most` failures the end of trying."""
+        """A failure of the domain: counted, explained, and at `most` failures the end of trying.
+
+        `event`: challenge_failed or preflight_failed. `directory_url`: the CA that counts a failed authorization.
+        """
         async with self._held(job) as (connection, domain):
-            await self._close(connection, job, problem)
-            if validation:
-                await self._spend(connection, domain, "failed_validation")
+            closed = await self._close(connection, job, problem)
+            if closed is not None:
+                await self._limits.not_issued(connection, closed, domain.hostname)
+            if directory_url is not None:
+                await self._limits.failed_validation(connection, directory_url, domain.hostname)
             after = await transition.apply(
-                connection, job.domain_id, "challenge_failed", self._actor, finding=finding, lease=job.lease_token
+                connection, job.domain_id, event, self._actor, finding=finding, lease=job.lease_token
             )
-            if after.failure_count >= most and after.status == "verified":
-                after = await transition.apply(
-                    connection, job.domain_id, "retries_exhausted", self._actor, lease=job.lease_token
-                )
+            if after.failure_count >= most:
+                events = ["failures_exceeded", *(["retries_exhausted"] if after.status == "verified" else [])]
+                for one in events:
+                    after = await transition.apply(
+                        connection,
+                        job.domain_id,
+                        one,
+                        self._actor,
+                        detail={"finding": finding.code},
+                        lease=job.lease_token,
+                    )
             return after
 
     async def postponed(self, job: Job, finding: Finding) -> None:
@@ -137,17 +206,32 @@ class Ledger:
                 "UPDATE custom_domains SET ssl_finding = $2 WHERE id = $1", job.domain_id, finding.to_json()
             )
 
-    async def issued(self, job: Job, certificate: Certificate, vault_version: int) -> int:
+    async def refused_by_ca(self, job: Job, directory_url: str, problem: Mapping[str, Any], until: datetime) -> None:
+        async with self._held(job) as (connection, domain):
+            detail = str(problem.get("detail", ""))
+            await self._limits.refused_by_ca(connection, directory_url, domain.hostname, detail, until)
+
+    async def next_attempt(self, job: Job, at: datetime, code: str, message: str) -> None:
+        """When the tenant can expect the next attempt, and why not before."""
+        async with self._held(job) as (connection, _):
+            await connection.execute(
+                "UPDATE custom_domains SET next_attempt = $2 WHERE id = $1",
+                job.domain_id,
+                json.dumps({"at": at.isoformat(), "code": code, "message": message}),
+            )
+
+    async def issued(self, job: Job, certificate: Certificate, vault_version: int, directory_url: str) -> int:
         """The certificate is in Vault: sidecars may fetch it once they see this. Returns the transaction's id."""
         async with self._held(job) as (connection, domain):
             await connection.execute(
                 """WITH stored AS (
                        INSERT INTO certificates (domain_id, serial, issuer, fingerprint, not_before, not_after,
-                           vault_version, directory_url)
-                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                           vault_version, directory_url, ari_id)
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
                        ON CONFLICT (domain_id, fingerprint) DO UPDATE SET vault_version = excluded.vault_version
                        RETURNING id, not_after)
-                   UPDATE custom_domains SET certificate_id = stored.id, cert_expiry = stored.not_after
+                   UPDATE custom_domains SET certificate_id = stored.id, cert_expiry = stored.not_after, renew_at = $10,
+                       renewal_info_at = now(), look_at = coalesce(look_at, now()), next_attempt = NULL
                    FROM stored WHERE custom_domains.id = $1""",
                 job.domain_id,
                 certificate.serial,
@@ -156,7 +240,9 @@ class Ledger:
                 certificate.not_before,
                 certificate.not_after,
                 vault_version,
-                self._directory_url,
+                directory_url,
+                ari_id(x509.load_pem_x509_certificates(certificate.chain_pem.encode())[0]),
+                self._renewal(certificate, job.domain_id),
             )
             await transition.apply(
                 connection,
@@ -171,7 +257,7 @@ class Ledger:
                 job.domain_id,
             )
             await connection.execute("DELETE FROM challenges WHERE domain_id = $1", job.domain_id)
-            await self._spend(connection, domain, "certificate")
+            await self._limits.succeeded(connection, directory_url, domain.hostname)
             return await _transaction_id(connection)
 
     async def transaction_id(self) -> int:
@@ -205,28 +291,17 @@ class Ledger:
             domain = await transition.load_live(connection, job.domain_id)
             yield connection, domain
 
-    async def _close(
-        self, connection: Connection, job: Job, problem: Mapping[str, Any], *, other_directories: bool = False
-    ) -> None:
-        closed = await connection.fetchval(
+    async def _close(self, connection: Connection, job: Job, problem: Mapping[str, Any]) -> str | None:
+        """The directory of the order that was open, if there was one."""
+        directory_url: str | None = await connection.fetchval(
             """UPDATE acme_orders SET state = 'failed', problem = $2, updated_at = now()
-               WHERE domain_id = $1 AND state = 'open' AND (directory_url <> $3 OR NOT $4) RETURNING true""",
+               WHERE domain_id = $1 AND state = 'open' RETURNING directory_url""",
             job.domain_id,
             json.dumps(dict(problem)),
-            self._directory_url,
-            other_directories,
         )
-        if closed:
+        if directory_url is not None:
             await connection.execute("DELETE FROM challenges WHERE domain_id = $1", job.domain_id)
-
-    async def _spend(self, connection: Connection, domain: Domain, bucket: str) -> None:
-        await connection.execute(
-            "INSERT INTO rate_ledger (directory_url, bucket, registered_domain, hostname) VALUES ($1, $2, $3, $4)",
-            self._directory_url,
-            bucket,
-            self._registered_domain(domain.hostname),
-            domain.hostname,
-        )
+        return directory_url
 
 
 async def _transaction_id(connection: Connection) -> int:

@@ -17,9 +17,9 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from control.acme.account import Account
 from control.acme.problems import AcmeError, AcmeRefused
 from control.certificates import backoff
+from control.certificates.authorities import Authorities
 from control.domains import transition
 from control.jobs import Again, Done, Job, Outcome, assert_held
 from control.vault import Vault, VaultError
@@ -31,15 +31,19 @@ CESSATION_OF_OPERATION = 5  # RFC 5280 section 5.3.1
 # Of a CA that does not know the order, the certificate or the account: it will not do so later either.
 NEVER = frozenset({"", "malformed", "unauthorized", "accountDoesNotExist"})
 
+# As `on_step` is told; `revoked` after each certificate.
+STEPS = ("revoked", "certificate_destroyed", "pending_key_destroyed", "closed")
+
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A leaf, and its version in Vault; 0: it never came there."""
+    """A leaf, and its version in Vault; 0: it never came there, and `directory_url` says whose it is."""
 
     leaf: x509.Certificate
     version: int
+    directory_url: str | None = None
 
 
 class Revoker:
@@ -47,14 +51,14 @@ class Revoker:
 
     def __init__(
         self,
-        account: Account,
+        authorities: Authorities,
         vault: Vault,
         pool: asyncpg.Pool[Any],
         actor: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_step: Callable[[str], None] = lambda _step: None,
     ) -> None:
-        self._account = account
+        self._authorities = authorities
         self._vault = vault
         self._pool = pool
         self._actor = actor
@@ -93,8 +97,11 @@ class Revoker:
             stored = await self._vault.read(path, version)
             if stored is not None and (leaf := self._usable(str(stored.data.get("chain", "")))):
                 yield Issued(leaf, version)
-        for url in await self._open_orders(domain):
-            client = await self._account.client()
+        for directory_url, url in await self._open_orders(domain):
+            authority = self._authorities.by_directory(directory_url)
+            if authority is None:
+                continue
+            client = await authority.client()
             try:
                 order = await client.order(url)
                 chain = await client.chain(order) if order.status == "valid" else ""
@@ -103,7 +110,7 @@ class Revoker:
                     raise
                 continue
             if leaf := self._usable(chain):
-                yield Issued(leaf, 0)
+                yield Issued(leaf, 0, directory_url)
 
     def _usable(self, chain: str) -> x509.Certificate | None:
         """The leaf, unless there is none or its time is over."""
@@ -113,14 +120,13 @@ class Revoker:
             return None
         return leaf if leaf.not_valid_after_utc > self._now() else None
 
-    async def _open_orders(self, domain: Domain) -> Sequence[str]:
+    async def _open_orders(self, domain: Domain) -> Sequence[tuple[str, str]]:
         rows = await self._pool.fetch(
-            """SELECT order_url FROM acme_orders
-               WHERE domain_id = $1 AND state = 'open' AND order_url IS NOT NULL AND directory_url = $2""",
+            """SELECT directory_url, order_url FROM acme_orders
+               WHERE domain_id = $1 AND state = 'open' AND order_url IS NOT NULL""",
             domain.id,
-            self._account.directory_url,
         )
-        return [row["order_url"] for row in rows]
+        return [(row["directory_url"], row["order_url"]) for row in rows]
 
     async def _revoke_one(self, job: Job, domain: Domain, issued: Issued) -> None:
         fingerprint = issued.leaf.fingerprint(hashes.SHA256()).hex()
@@ -131,12 +137,16 @@ class Revoker:
         )
         if row is not None and row["revoked_at"] is not None:
             return
-        if row is not None and row["directory_url"] != self._account.directory_url:
+        directory_url = row["directory_url"] if row is not None else issued.directory_url
+        if directory_url is None:  # killed between Vault and PostgreSQL: the domain's last order was its
+            directory_url = await self._last_directory(domain)
+        authority = None if directory_url is None else self._authorities.by_directory(directory_url)
+        if authority is None or directory_url is None:
             # Issued by a CA that is no longer configured: its key is destroyed, which is what can be done from here.
             log.warning("certificate_of_another_ca", hostname=domain.hostname, fingerprint=fingerprint)
             return
         try:
-            client = await self._account.client()
+            client = await authority.client()
             await client.revoke(issued.leaf, CESSATION_OF_OPERATION)
         except AcmeRefused as refused:
             if refused.problem.name in NEVER:
@@ -144,10 +154,16 @@ class Revoker:
                 return
             if refused.problem.name != "alreadyRevoked":
                 raise
-        await self._record(job, domain, issued, fingerprint)
+        await self._record(job, domain, issued, fingerprint, directory_url)
         log.info("certificate_revoked", hostname=domain.hostname, fingerprint=fingerprint)
 
-    async def _record(self, job: Job, domain: Domain, issued: Issued, fingerprint: str) -> None:
+    async def _last_directory(self, domain: Domain) -> str | None:
+        value: str | None = await self._pool.fetchval(
+            "SELECT directory_url FROM acme_orders WHERE domain_id = $1 ORDER BY created_at DESC LIMIT 1", domain.id
+        )
+        return value
+
+    async def _record(self, job: Job, domain: Domain, issued: Issued, fingerprint: str, directory_url: str) -> None:
         leaf = issued.leaf
         async with self._pool.acquire() as connection, connection.transaction():
             await assert_held(connection, job.domain_id, job.lease_token)
@@ -164,7 +180,7 @@ class Revoker:
                 leaf.not_valid_before_utc,
                 leaf.not_valid_after_utc,
                 issued.version,
-                self._account.directory_url,
+                directory_url,
             )
             if marked:
                 facts = {"serial": f"{leaf.serial_number:x}", "reason": CESSATION_OF_OPERATION}

@@ -17,8 +17,9 @@ from dns.rdatatype import RdataType
 
 from control.dns.outcome import Outcome
 from control.dns.resolver import Resolver
-from control.dns.verdict import Question, Verdict, judge
+from control.dns.verdict import Question, Verdict, is_without, judge
 from core.domain import TXT_LABEL, Domain, Finding
+from core.target import tenant_target
 
 LOOK_TIMEOUT = 5.0  # seconds: two attempts at a question, and a third over TCP
 
@@ -30,7 +31,10 @@ class Look:
 
 
 class Ownership:
-    """`resolvers`: at least one. `cname_target`: the platform's name that tenants' CNAMEs lead to."""
+    """`resolvers`: at least one. `cname_target`: the platform's name, below which each tenant has its own target.
+
+    Only the tenant's own target is a proof: a CNAME that an earlier tenant has left behind leads to another's.
+    """
 
     def __init__(
         self,
@@ -53,7 +57,7 @@ class Ownership:
             hostname=base,
             txt_name=f"{TXT_LABEL}.{base}",
             txt_value=domain.txt_value,
-            cname_target=self._cname_target,
+            cname_target=tenant_target(domain.target_label, self._cname_target),
         )
         txt_name = absolute(question.txt_name)
         # A records: their answer carries the whole CNAME chain, whatever is at its end.
@@ -65,6 +69,12 @@ class Ownership:
         judgement = judge(question, None if txt_name is None else txt, cname)
         finding = Finding(judgement.code, judgement.message, judgement.who, self._clock(), judgement.detail)
         return Look(judgement.verdict, finding)
+
+    async def token_is_gone(self, domain: Domain) -> bool:
+        """Whether all resolvers answer, and none shows the tenant's TXT record. Never raises."""
+        name = absolute(domain.txt_name)
+        outcomes = await self._ask(name, RdataType.TXT)
+        return bool(outcomes) and all(is_without(outcome, domain.txt_value) for outcome in outcomes)
 
     async def _ask(self, name: Name | None, rdtype: RdataType) -> list[Outcome]:
         if name is None:

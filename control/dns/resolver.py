@@ -17,6 +17,7 @@ import dns.asyncbackend
 import dns.inet
 import dns.message
 import dns.resolver
+from dns.flags import Flag
 from dns.message import QueryMessage
 from dns.name import Name
 from dns.rdatatype import RdataType
@@ -59,13 +60,26 @@ class Resolver:
     def name(self) -> str:
         return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
-    async def ask(self, name: Name, rdtype: RdataType, within: float) -> Outcome:
-        """Ask for the records of `name`, for at most `within` seconds. Never raises, whatever the resolver does."""
+    async def ask(
+        self,
+        name: Name,
+        rdtype: RdataType,
+        within: float,
+        *,
+        checking_disabled: bool = False,
+        recursive: bool = True,
+    ) -> Outcome:
+        """Ask for the records of `name`, for at most `within` seconds. Never raises, whatever the resolver does.
+
+        `checking_disabled`: it shall answer even where DNSSEC signatures do not hold (RFC 4035 section 3.2.2).
+        `recursive`: it shall ask others; not wanted of an authoritative server.
+        """
+        flags = (Flag.RD if recursive else Flag(0)) | (Flag.CD if checking_disabled else Flag(0))
         outcome: Outcome = Timeout(self.name)
         try:
             async with asyncio.timeout(within):
                 for _ in range(ATTEMPTS):
-                    query = dns.message.make_query(name, rdtype, use_edns=0, payload=EDNS_PAYLOAD)
+                    query = dns.message.make_query(name, rdtype, use_edns=0, payload=EDNS_PAYLOAD, flags=flags)
                     outcome = await self._attempt(query)
                     if not isinstance(outcome, Timeout | Malformed):
                         break

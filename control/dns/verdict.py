@@ -2,9 +2,9 @@
 
 1. The TXT record is proof when every resolver that answers definitively shows the value, and at least one does.
    Some do and some do not: it is on its way.
-2. Otherwise the hostname's CNAME to the platform stands in for it, by the same rule; the CA's HTTP-01 challenge then
-   proves it. It does not where a resolver shows a `verify-…` value of somebody else, nor where no resolver can say
-   that the TXT record is missing, nor for a wildcard, which HTTP-01 cannot serve.
+2. Otherwise the hostname's CNAME to the tenant's own target stands in for it, by the same rule; the CA's HTTP-01
+   challenge then proves it. It does not where a resolver shows a `verify-…` value of somebody else, nor where no
+   resolver can say that the TXT record is missing, nor for a wildcard, which HTTP-01 cannot serve.
 3. Otherwise the most telling failure is reported: another value, no record, no name, then why nobody could tell.
    What a resolver says about the zone is the tenant's to mend; that it says nothing is the operator's.
 """
@@ -102,7 +102,10 @@ FAILURE_CODES: Mapping[type[Outcome], Code] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is looked for. `txt_name` and `hostname` are the names that are asked, `hostname` without a wildcard."""
+    """What is looked for. `txt_name` and `hostname` are the names that are asked, `hostname` without a wildcard.
+
+    `cname_target`: the tenant's own.
+    """
 
     hostname: str
     txt_name: str
@@ -181,8 +184,17 @@ def chain(outcome: Outcome) -> tuple[str, ...]:
 
 
 def has_value(question: Question, outcome: Outcome) -> bool:
-    expected = question.txt_value.encode()
+    return shows(outcome, question.txt_value)
+
+
+def shows(outcome: Outcome, txt_value: str) -> bool:
+    expected = txt_value.encode()
     return any(value.strip(DECORATION) == expected for value in values(outcome))
+
+
+def is_without(outcome: Outcome, txt_value: str) -> bool:
+    """The resolver says so: that it cannot tell is no such word."""
+    return isinstance(outcome, Definitive) and not shows(outcome, txt_value)
 
 
 def leads_there(question: Question, outcome: Outcome) -> bool:

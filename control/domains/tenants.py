@@ -1,7 +1,8 @@
 """What the tenants' API does to domains, on PostgreSQL as the role nameplate_api: `api.service.Domains`.
 
 Each operation is one transaction that first says which tenant it is for; row level security then hides all others',
-so a missing WHERE could not leak. The API may not touch `jobs`; it asks for work by `request_job_v1`.
+so a missing WHERE could not leak. The API may not touch `jobs`; it asks for work by `request_job_v1` and
+`request_certificate_v1`.
 
 Locks are taken in one order, so that nobody waits in a circle: idempotency key, tenant, job, domain. Workers take
 the job before the domain too (control.domains.transition).
@@ -9,58 +10,48 @@ the job before the domain too (control.domains.transition).
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-import random
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-import structlog
 
 from api.auth import Principal
 from api.service import (
     PROVEN_STATUSES,
     Added,
-    DomainExists,
-    DomainLimitReached,
+    DiagnosisTooSoon,
+    DomainMoved,
+    DomainNotActive,
     DomainNotFound,
+    DomainNotPaused,
+    DomainPaused,
+    DomainsError,
+    Entry,
     HostnameTaken,
     Idempotency,
     KeyReused,
     Position,
+    Quota,
+    RenewalTooSoon,
     Reply,
+    Requested,
     Unavailable,
-    Verification,
     VerificationTooSoon,
 )
+from control.domains.claims import COOL_DOWN
+from control.domains.imports import HOSTNAME_STATE, Terms, quota, register
+from control.domains.tenancy import Connection, Tenancy, actor
 from control.domains.transition import DomainGone, apply, load, load_live, record
 from core.domain import COLUMNS, TABLES, Domain
 
-ACQUIRE_TIMEOUT = 3.0  # seconds for a free or a new connection
-DEADLINE = 6.0  # seconds for a transaction
-LOCK_TIMEOUT = "3s"
-STATEMENT_TIMEOUT = "5s"
-ATTEMPTS = 3  # of a transaction that PostgreSQL rolls back as a deadlock's victim
-RETRY_PAUSE = 0.05  # seconds, with jitter: whoever won must have the locks before we come again
-TOKEN_BYTES = 16  # 128 bits: not to be guessed
 VERIFY_PAUSE = 5.0  # seconds between two looks that one domain's tenant may ask for
+DIAGNOSIS_PAUSE = 5.0  # seconds between two diagnoses of a domain
+RENEW_PAUSE = 3600.0  # seconds between two renewals that a tenant asks for; the CA allows 5 of a name in 7 days
 
-BEGIN = """SELECT set_config('app.current_tenant', $1, true), set_config('lock_timeout', $2, true),
-    set_config('statement_timeout', $3, true)"""
-LOCK_TENANT = "SELECT pg_advisory_xact_lock(hashtextextended('nameplate tenant ' || $1, 0))"
-ADD_TENANT = "INSERT INTO tenants (id, slug) VALUES ($1, 'tenant-' || $1::uuid::text) ON CONFLICT (id) DO NOTHING"
-USAGE = """SELECT
-    (SELECT id FROM custom_domains WHERE tenant_id = $1 AND hostname = $2 AND deleted_at IS NULL) AS existing,
-    (SELECT count(*) FROM custom_domains WHERE tenant_id = $1 AND deleted_at IS NULL) AS used,
-    (SELECT max_domains FROM tenants WHERE id = $1) AS allowed"""
-ADD_DOMAIN = """INSERT INTO custom_domains (tenant_id, hostname, verification_token, verify_deadline)
-    VALUES ($1, $2, $3, now() + $4) ON CONFLICT (hostname) WHERE deleted_at IS NULL DO NOTHING RETURNING id"""
 CLAIM_KEY = """INSERT INTO idempotency_keys (tenant_id, key, request_hash) VALUES ($1, $2, $3)
     ON CONFLICT (tenant_id, key) DO NOTHING RETURNING true"""
 READ_KEY = "SELECT request_hash, response FROM idempotency_keys WHERE tenant_id = $1 AND key = $2"
@@ -69,59 +60,82 @@ PAGE = f"""SELECT {COLUMNS} FROM {TABLES}
     WHERE d.tenant_id = $1 AND d.deleted_at IS NULL AND (d.created_at, d.id) > ($2, $3)
         AND ($4::text IS NULL OR d.status = $4)
     ORDER BY d.created_at, d.id LIMIT $5"""  # noqa: S608 -- constants
+WAS_OWN = "SELECT true FROM custom_domains WHERE id = $1 AND tenant_id = $2"
+AUDIT_PAGE = """SELECT id, at, hostname, actor, action, detail FROM audit
+    WHERE domain_id = $1 AND tenant_id = $2 AND ($3::bigint IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"""
 REQUEST_JOB = "SELECT request_job_v1($1, $2)"
-SECONDS_SINCE_REQUEST = """SELECT extract(epoch FROM clock_timestamp() - max(at))::float8 FROM audit
-    WHERE domain_id = $1 AND action IN ('verify_request', 'retry')"""
-AUDIT_REQUEST = """INSERT INTO audit (tenant_id, domain_id, hostname, actor, action)
-    VALUES ($1, $2, $3, $4, 'verify_request')"""
-NEW_WINDOW = "UPDATE custom_domains SET verify_deadline = now() + $2 WHERE id = $1"
+REQUEST_CERTIFICATE = "SELECT request_certificate_v1($1)"
+# A clock that was set back must not make a pause of seconds one of days.
+SECONDS_SINCE = """SELECT extract(epoch FROM clock_timestamp() - max(at))::float8 FROM audit
+    WHERE domain_id = $1 AND action = ANY($2) AND at <= clock_timestamp()"""
+AUDIT_REQUEST = "INSERT INTO audit (tenant_id, domain_id, hostname, actor, action) VALUES ($1, $2, $3, $4, $5)"
+NEW_WINDOW = "UPDATE custom_domains SET verify_deadline = now() + $2, next_attempt = NULL WHERE id = $1"
+TRY_NOW = "UPDATE custom_domains SET next_attempt = NULL, updated_at = now() WHERE id = $1"
+LOOK_NOW = "UPDATE custom_domains SET look_at = now() WHERE id = $1"
+RENEW_NOW = "UPDATE custom_domains SET renew_at = now() WHERE id = $1"
 DELETE = "UPDATE custom_domains SET deleted_at = now(), updated_at = now() WHERE id = $1"
+DIAGNOSED = """SELECT extract(epoch FROM clock_timestamp() - diagnosed_at)::float8 FROM custom_domains
+    WHERE id = $1 FOR UPDATE"""
+DIAGNOSE = "UPDATE custom_domains SET diagnosed_at = clock_timestamp() WHERE id = $1"
+
+# Nothing is to be proven. One that has moved away is looked at again, in case it has come back.
+SETTLED_STATUSES = PROVEN_STATUSES - {"moved"}
+VERIFY_ACTIONS = ("verify_request", "retry")
+RENEW_ACTIONS = ("renew_request",)
 
 START = Position(datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
-# PostgreSQL is away, is going, is coming, or is too busy to answer: not the request's fault, and worth a retry.
-OUTAGES = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
-
-T = TypeVar("T")
-Connection: TypeAlias = "asyncpg.Connection[Any]"
-
-log = structlog.get_logger(__name__)
-
 
 class TenantDomains:
-    """`verify_ttl`: how long a tenant has to prove a domain. `max_domains`: where the tenant's plan says nothing."""
+    """`verify_ttl`: how long a tenant has to prove a domain. `max_domains`: where the tenant's plan says nothing.
 
-    def __init__(self, pool: asyncpg.Pool[Any], verify_ttl: timedelta, max_domains: int) -> None:
-        self._pool = pool
-        self._verify_ttl = verify_ttl
-        self._max_domains = max_domains
+    `cool_down`: how long a name that was proven is kept from other tenants once it is given up.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool[Any], verify_ttl: timedelta, max_domains: int, cool_down: timedelta = COOL_DOWN
+    ) -> None:
+        self._tenancy = Tenancy(pool)
+        self._terms = Terms(verify_ttl, max_domains, cool_down)
 
     async def add(
         self, caller: Principal, hostname: str, idempotency: Idempotency | None, reply: Callable[[Domain], Reply]
+    ) -> Added:
+        def only(answers: Sequence[Domain | DomainsError]) -> Reply:
+            (answer,) = answers
+            if isinstance(answer, DomainsError):
+                raise answer
+            return reply(answer)
+
+        async def look(connection: Connection) -> None:
+            await connection.fetchrow(HOSTNAME_STATE, hostname, self._terms.cool_down)
+
+        try:
+            return await self.add_many(caller, [hostname], idempotency, only)
+        except HostnameTaken:
+            # The refusal has rolled its wish for a look at the holder back.
+            await self._tenancy.transact(caller, look)
+            raise
+
+    async def add_many(
+        self,
+        caller: Principal,
+        hostnames: Sequence[str],
+        idempotency: Idempotency | None,
+        reply: Callable[[Sequence[Domain | DomainsError]], Reply],
     ) -> Added:
         async def work(connection: Connection) -> Added:
             if idempotency is not None:
                 earlier = await _claim(connection, caller, idempotency)
                 if earlier is not None:
                     return Added(earlier, replayed=True)
-            domain = await self._insert(connection, caller, hostname)
-            answer = reply(domain)
+            answer = reply(await register(connection, caller, hostnames, self._terms))
             if idempotency is not None:
                 text = json.dumps({"body": answer.body, "location": answer.location})
                 await connection.execute(STORE_REPLY, caller.tenant_id, idempotency.key, text)
             return Added(answer, replayed=False)
 
-        return await self._transact(caller, work)
+        return await self._tenancy.transact(caller, work)
 
     async def page(self, caller: Principal, after: Position | None, status: str | None, limit: int) -> Sequence[Domain]:
         position = after or START
@@ -132,36 +146,105 @@ class TenantDomains:
             )
             return [Domain.from_row(row) for row in rows]
 
-        return await self._transact(caller, work)
+        return await self._tenancy.transact(caller, work)
 
     async def find(self, caller: Principal, domain_id: UUID) -> Domain:
         async def work(connection: Connection) -> Domain:
             return await _find(connection, caller, domain_id)
 
-        return await self._transact(caller, work)
+        return await self._tenancy.transact(caller, work)
 
-    async def verify(self, caller: Principal, domain_id: UUID) -> Verification:
-        async def work(connection: Connection) -> Verification:
+    async def history(self, caller: Principal, domain_id: UUID, before: int | None, limit: int) -> Sequence[Entry]:
+        async def work(connection: Connection) -> Sequence[Entry]:
+            if not await connection.fetchval(WAS_OWN, domain_id, caller.tenant_id):
+                raise DomainNotFound
+            rows = await connection.fetch(AUDIT_PAGE, domain_id, caller.tenant_id, before, limit)
+            return [
+                Entry(row["id"], row["at"], row["hostname"], row["actor"], row["action"], json.loads(row["detail"]))
+                for row in rows
+            ]
+
+        return await self._tenancy.transact(caller, work)
+
+    async def quota(self, caller: Principal) -> Quota:
+        async def work(connection: Connection) -> Quota:
+            return await quota(connection, caller, self._terms)
+
+        return await self._tenancy.transact(caller, work)
+
+    async def verify(self, caller: Principal, domain_id: UUID) -> Requested:
+        async def work(connection: Connection) -> Requested:
             domain = await _find(connection, caller, domain_id)
-            if domain.status in PROVEN_STATUSES:
-                return Verification(domain, requested=False)
+            if domain.status in SETTLED_STATUSES:
+                return Requested(domain, requested=False)
             await _check_pace(connection, domain_id)
-            await connection.execute(REQUEST_JOB, domain_id, "verify")
-            domain = await _lock(connection, caller, domain_id)
-            if domain.status in PROVEN_STATUSES:
-                raise _ProvenMeanwhile(domain)
+            if domain.status != "moved":
+                await connection.execute(REQUEST_JOB, domain_id, "verify")
+            domain, before = await _lock(connection, caller, domain_id), domain
+            if domain.status in SETTLED_STATUSES:
+                raise _NothingToDo(domain)
+            if (domain.status == "moved") != (before.status == "moved"):
+                raise Unavailable
             await _check_pace(connection, domain_id)
             if domain.status == "failed":
-                await apply(connection, domain_id, "retry", _actor(caller))
-                await connection.execute(NEW_WINDOW, domain_id, self._verify_ttl)
+                await self._start_again(connection, caller, domain)
             else:
-                await connection.execute(AUDIT_REQUEST, caller.tenant_id, domain_id, domain.hostname, _actor(caller))
-            return Verification(await _find(connection, caller, domain_id), requested=True)
+                await _audit(connection, caller, domain, "verify_request")
+                if domain.status == "moved":
+                    await connection.execute(LOOK_NOW, domain_id)
+            return Requested(await _find(connection, caller, domain_id), requested=True)
 
-        try:
-            return await self._transact(caller, work)
-        except _ProvenMeanwhile as proven:
-            return Verification(proven.domain, requested=False)
+        return await self._requested(caller, work)
+
+    async def resume(self, caller: Principal, domain_id: UUID) -> Domain:
+        async def work(connection: Connection) -> Domain:
+            fit = _resumable(await _find(connection, caller, domain_id))
+            if fit == "failed":
+                await connection.execute(REQUEST_JOB, domain_id, "verify")
+            else:
+                await connection.execute(REQUEST_CERTIFICATE, domain_id)
+            domain = await _lock(connection, caller, domain_id)
+            if _resumable(domain) != fit:  # another job would be wanted now
+                raise Unavailable
+            if fit == "failed":
+                await self._start_again(connection, caller, domain)
+            else:
+                await apply(connection, domain_id, "resumed", actor(caller))
+                await connection.execute(TRY_NOW, domain_id)
+            return await _find(connection, caller, domain_id)
+
+        return await self._tenancy.transact(caller, work)
+
+    async def renew(self, caller: Principal, domain_id: UUID) -> Requested:
+        async def work(connection: Connection) -> Requested:
+            domain = await _find(connection, caller, domain_id)
+            if _is_renewed(domain):
+                return Requested(domain, requested=False)
+            await _check_renewal_pace(connection, domain_id)
+            await connection.execute(REQUEST_CERTIFICATE, domain_id)
+            domain = await _lock(connection, caller, domain_id)
+            if _is_renewed(domain):
+                raise _NothingToDo(domain)
+            await _check_renewal_pace(connection, domain_id)
+            await _audit(connection, caller, domain, "renew_request")
+            if domain.ssl_status != "error":
+                await apply(connection, domain_id, "expiry_near", actor(caller), detail={"reason": "requested"})
+            await connection.execute(RENEW_NOW, domain_id)
+            await connection.execute(TRY_NOW, domain_id)
+            return Requested(await _find(connection, caller, domain_id), requested=True)
+
+        return await self._requested(caller, work)
+
+    async def diagnose(self, caller: Principal, domain_id: UUID) -> Domain:
+        async def work(connection: Connection) -> Domain:
+            domain = await _find(connection, caller, domain_id)
+            seconds = await connection.fetchval(DIAGNOSED, domain_id)
+            if seconds is not None and 0 <= seconds < DIAGNOSIS_PAUSE:
+                raise DiagnosisTooSoon(math.ceil(DIAGNOSIS_PAUSE - seconds))
+            await connection.execute(DIAGNOSE, domain_id)
+            return domain
+
+        return await self._tenancy.transact(caller, work)
 
     async def delete(self, caller: Principal, domain_id: UUID) -> None:
         async def work(connection: Connection) -> None:
@@ -169,75 +252,55 @@ class TenantDomains:
             await connection.execute(REQUEST_JOB, domain_id, "revoke")
             domain = await _lock(connection, caller, domain_id)
             await connection.execute(DELETE, domain_id)
-            await record(connection, domain, "delete", _actor(caller), {"status": domain.status})
+            await record(connection, domain, "delete", actor(caller), {"status": domain.status})
 
-        await self._transact(caller, work)
+        await self._tenancy.transact(caller, work)
 
     async def ping(self) -> None:
+        await self._tenancy.ping()
+
+    async def _requested(self, caller: Principal, work: Callable[[Connection], Awaitable[Requested]]) -> Requested:
         try:
-            async with self._connection() as connection:
-                await connection.execute("SELECT 1")
-        except OUTAGES as error:
-            raise Unavailable from error
+            return await self._tenancy.transact(caller, work)
+        except _NothingToDo as nothing:
+            return Requested(nothing.domain, requested=False)
 
-    async def _insert(self, connection: Connection, caller: Principal, hostname: str) -> Domain:
-        await connection.execute(LOCK_TENANT, str(caller.tenant_id))
-        await connection.execute(ADD_TENANT, caller.tenant_id)
-        usage = await connection.fetchrow(USAGE, caller.tenant_id, hostname)
-        if usage["existing"] is not None:
-            raise DomainExists(usage["existing"])
-        allowed = self._max_domains if usage["allowed"] is None else usage["allowed"]
-        if usage["used"] >= allowed:
-            raise DomainLimitReached(allowed)
-        token = secrets.token_hex(TOKEN_BYTES)
-        domain_id = await connection.fetchval(ADD_DOMAIN, caller.tenant_id, hostname, token, self._verify_ttl)
-        if domain_id is None:
-            raise HostnameTaken
-        domain = await _find(connection, caller, domain_id)
-        await record(connection, domain, "add", _actor(caller), {})
-        await connection.execute(REQUEST_JOB, domain_id, "verify")
-        return domain
-
-    async def _transact(self, caller: Principal, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run `work` as the caller's tenant; an exception rolls everything back. Raises Unavailable."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await self._attempt(caller, work)
-            except asyncpg.TransactionRollbackError as error:
-                log.warning("transaction_rolled_back", error=type(error).__name__, attempt=attempt)
-                if attempt == ATTEMPTS:
-                    raise Unavailable from error
-                await asyncio.sleep(RETRY_PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
-            except OUTAGES as error:
-                log.warning("database_unavailable", error=type(error).__name__)
-                raise Unavailable from error
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    async def _attempt(self, caller: Principal, work: Callable[[Connection], Awaitable[T]]) -> T:
-        async with self._connection() as connection, connection.transaction():
-            await connection.execute(BEGIN, str(caller.tenant_id), LOCK_TIMEOUT, STATEMENT_TIMEOUT)
-            return await work(connection)
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection that is cut after DEADLINE seconds.
-
-        Not asyncio.timeout: a cancelled query waits for the server's consent, and a silent server gives none.
-        """
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-            watchdog = asyncio.get_running_loop().call_later(DEADLINE, connection.terminate)
-            try:
-                yield connection
-            finally:
-                watchdog.cancel()
+    async def _start_again(self, connection: Connection, caller: Principal, domain: Domain) -> None:
+        """A failed domain has a new window, and its certificate's failures are forgotten."""
+        await apply(connection, domain.id, "retry", actor(caller))
+        if domain.ssl_status == "paused":
+            await apply(connection, domain.id, "resumed", actor(caller))
+        await connection.execute(NEW_WINDOW, domain.id, self._terms.verify_ttl)
 
 
-class _ProvenMeanwhile(Exception):
-    """Rolls back the request for a look."""
+class _NothingToDo(Exception):
+    """Rolls back the request for work: a worker has done it while the request waited."""
 
     def __init__(self, domain: Domain) -> None:
         super().__init__()
         self.domain = domain
+
+
+def _resumable(domain: Domain) -> str:
+    """What is to go on: the proof of a "failed" domain, or the certificate of a "paused" one. Raises DomainsError."""
+    if domain.status == "failed":
+        return "failed"
+    if domain.ssl_status != "paused":
+        raise DomainNotPaused
+    if domain.status == "moved":
+        raise DomainMoved
+    return "paused"
+
+
+def _is_renewed(domain: Domain) -> bool:
+    """Whether a renewal is under way already. Raises DomainsError when there can be none."""
+    if domain.status == "moved":
+        raise DomainMoved
+    if domain.status != "active" or domain.certificate is None:
+        raise DomainNotActive
+    if domain.ssl_status == "paused":
+        raise DomainPaused
+    return domain.ssl_status in ("expiring", "validating")
 
 
 async def _claim(connection: Connection, caller: Principal, idempotency: Idempotency) -> Reply | None:
@@ -275,12 +338,25 @@ async def _lock(connection: Connection, caller: Principal, domain_id: UUID) -> D
     return domain
 
 
+async def _seconds_left(connection: Connection, domain_id: UUID, actions: Sequence[str], pause: float) -> int | None:
+    """Whole seconds, at least 1, until one of the actions may be asked for again; None: now."""
+    seconds = await connection.fetchval(SECONDS_SINCE, domain_id, list(actions))
+    return None if seconds is None or seconds >= pause else math.ceil(pause - seconds)
+
+
 async def _check_pace(connection: Connection, domain_id: UUID) -> None:
     """Raises VerificationTooSoon."""
-    seconds = await connection.fetchval(SECONDS_SINCE_REQUEST, domain_id)
-    if seconds is not None and seconds < VERIFY_PAUSE:
-        raise VerificationTooSoon(math.ceil(VERIFY_PAUSE - max(seconds, 0.0)))
+    left = await _seconds_left(connection, domain_id, VERIFY_ACTIONS, VERIFY_PAUSE)
+    if left is not None:
+        raise VerificationTooSoon(left)
 
 
-def _actor(caller: Principal) -> str:
-    return f"tenant:{caller.subject}"
+async def _check_renewal_pace(connection: Connection, domain_id: UUID) -> None:
+    """Raises RenewalTooSoon."""
+    left = await _seconds_left(connection, domain_id, RENEW_ACTIONS, RENEW_PAUSE)
+    if left is not None:
+        raise RenewalTooSoon(left)
+
+
+async def _audit(connection: Connection, caller: Principal, domain: Domain, action: str) -> None:
+    await connection.execute(AUDIT_REQUEST, caller.tenant_id, domain.id, domain.hostname, actor(caller), action)

@@ -31,8 +31,11 @@ EFFECTS: Mapping[str, str] = {
     "ownership_proven": ", failure_count = 0",
     "certificate_stored": ", failure_count = 0, ssl_finding = NULL",
     "challenge_failed": ", failure_count = failure_count + 1",
+    "preflight_failed": ", failure_count = failure_count + 1",
+    "failures_exceeded": ", next_attempt = NULL",
     "retry": ", failure_count = 0, dns_finding = NULL, verified_by = NULL",
     "resumed": ", failure_count = 0",
+    "certificate_loaded": ", misses = 0, look_at = now() + interval '1 hour'",
 }
 
 

@@ -4,6 +4,8 @@
        └──────────┬─────────────────┘
              window_expired ──▶ failed
 
+A proof of a name that another tenant has, or had a moment ago, stays `dns_check` (control.domains.claims).
+
 `record_found` has a transaction of its own, so that `dns_check` can be seen. The last look is taken at the deadline,
 not before it. Jobs run in tasks of their own (control.worker), so a slow resolver delays no other domain.
 """
@@ -19,6 +21,7 @@ import asyncpg
 import structlog
 
 from control.dns.ownership import Look, Ownership
+from control.domains.claims import COOL_DOWN, VERIFIED_BY, prove
 from control.domains.transition import DomainGone, apply, load
 from control.jobs import Again, Done, Job, Outcome, become
 from core.domain import Domain, Finding
@@ -28,13 +31,14 @@ JITTER = 0.1  # of the interval, either way, so that domains added together do n
 # A finding that has not changed is stored again this often, so that its time says when we last looked.
 REFRESH = timedelta(minutes=5)
 
-VERIFIED_BY = {"proven_txt": "txt", "proven_cname": "cname"}
-
 log = structlog.get_logger(__name__)
 
 
 class Verifier:
-    """`actor`: as the audit log names it, `control:<replica>`. `interval`: between two looks at a domain."""
+    """`actor`: as the audit log names it, `control:<replica>`. `interval`: between two looks at a domain.
+
+    `cool_down`: how long a name that was proven is kept from other tenants once it is given up.
+    """
 
     def __init__(
         self,
@@ -43,12 +47,14 @@ class Verifier:
         actor: str,
         interval: timedelta,
         clock: Callable[[], datetime],
+        cool_down: timedelta = COOL_DOWN,
     ) -> None:
         self._pool = pool
         self._ownership = ownership
         self._actor = actor
         self._interval = interval
         self._clock = clock
+        self._cool_down = cool_down
 
     async def verify(self, job: Job) -> Outcome:
         """The handler of `verify` jobs. Raises LeaseLost, and what PostgreSQL raises."""
@@ -72,15 +78,19 @@ class Verifier:
     async def _follow(self, job: Job, domain: Domain, look: Look, started: datetime) -> Outcome:
         if look.verdict != "absent" and domain.status == "pending":
             domain = await self._apply(job, "record_found", look.finding)
+        finding = look.finding
         if look.verdict in VERIFIED_BY:
-            await self._prove(job, look)
-            return Done()
+            hindrance = await self._prove(job, domain, look)
+            if hindrance is None:
+                log.info("domain_verified", hostname=domain.hostname, by=VERIFIED_BY[look.verdict])
+                return Done()
+            finding = hindrance
         if started >= domain.verify_deadline:
-            await self._apply(job, "window_expired", look.finding)
-            log.info("verification_expired", hostname=domain.hostname, finding=look.finding.code)
+            await self._apply(job, "window_expired", finding)
+            log.info("verification_expired", hostname=domain.hostname, finding=finding.code)
             return Done()
-        if is_news(domain.dns_finding, look.finding):
-            await self._store(job, look.finding)
+        if is_news(domain.dns_finding, finding):
+            await self._store(job, finding)
         delay = self._interval * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 -- jitter
         return Again(min(delay, max(domain.verify_deadline - self._clock(), timedelta(0))), progress=True)
 
@@ -88,21 +98,9 @@ class Verifier:
         async with self._pool.acquire() as connection, connection.transaction():
             return await apply(connection, job.domain_id, event, self._actor, finding=finding, lease=job.lease_token)
 
-    async def _prove(self, job: Job, look: Look) -> None:
-        by = VERIFIED_BY[look.verdict]
+    async def _prove(self, job: Job, domain: Domain, look: Look) -> Finding | None:
         async with self._pool.acquire() as connection, connection.transaction():
-            domain = await apply(
-                connection,
-                job.domain_id,
-                "ownership_proven",
-                self._actor,
-                detail={"by": by},
-                finding=look.finding,
-                lease=job.lease_token,
-            )
-            await connection.execute("UPDATE custom_domains SET verified_by = $2 WHERE id = $1", job.domain_id, by)
-            await become(connection, job, "obtain")
-        log.info("domain_verified", hostname=domain.hostname, by=by)
+            return await prove(connection, job, domain, look, self._actor, self._cool_down)
 
     async def _store(self, job: Job, finding: Finding) -> None:
         """One UPDATE without locks on the job: a worker that lost its lease writes nothing, or what it truly found."""

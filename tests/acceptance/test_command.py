@@ -16,7 +16,7 @@ import httpx
 import pytest
 from scenes.play import Play
 
-from control.domains.tenants import LOCK_TENANT
+from control.domains.imports import LOCK_TENANT
 from embedded.identity import AUDIENCE, ISSUER, IdentityProvider
 from embedded.stack import Stack
 

@@ -15,7 +15,9 @@ from embedded.dns import DnsServer, Fault
 NOW = datetime(2026, 4, 22, 2, 0, tzinfo=UTC)
 TOKEN = "Abc123def456"
 VALUE = f"verify-{TOKEN}"
-TARGET = "custom.platform.test"
+PLATFORM_TARGET = "custom.platform.test"
+LABEL = "t-0123456789abcdef0123"
+TARGET = f"{LABEL}.{PLATFORM_TARGET}"
 
 
 def domain(hostname: str) -> Domain:
@@ -37,12 +39,13 @@ def domain(hostname: str) -> Domain:
         dns_finding=None,
         ssl_finding=None,
         certificate=None,
+        target_label=LABEL,
     )
 
 
 async def look(hostname: str, *servers: DnsServer, timeout: float = 0.3) -> Look:
     resolvers = [Resolver("127.0.0.1", server.port, timeout) for server in servers]
-    return await Ownership(resolvers, TARGET + ".", lambda: NOW).look(domain(hostname))
+    return await Ownership(resolvers, PLATFORM_TARGET + ".", lambda: NOW).look(domain(hostname))
 
 
 def summary(found: Look) -> tuple[str, str, str]:
@@ -90,10 +93,19 @@ async def test_a_wildcard_is_proved_by_the_record_of_its_parent_and_by_no_cname(
 
 async def test_a_chain_of_cnames_to_the_platform_proves_the_name(dns_zone):
     dns_zone.add("shop", "CNAME", dns_zone.full("edge") + ".")
-    dns_zone.add("edge", "CNAME", "Custom.PLATFORM.test.")
+    dns_zone.add("edge", "CNAME", f"{LABEL.upper()}.Custom.PLATFORM.test.")
     found = await look(dns_zone.full("shop"), dns_zone.server)
     assert summary(found) == ("proven_cname", "cname_at_platform", "nobody")
-    assert found.finding.detail["cname"]["found"] == [TARGET, dns_zone.full("edge")]
+    assert found.finding.detail["cname"]["found"] == sorted([TARGET, dns_zone.full("edge")])
+
+
+@pytest.mark.parametrize("left_behind", [PLATFORM_TARGET, f"t-{'f' * 20}.{PLATFORM_TARGET}"])
+async def test_a_cname_to_the_platform_or_to_another_tenants_target_proves_nothing(dns_zone, left_behind):
+    dns_zone.add("shop", "CNAME", left_behind + ".")
+    found = await look(dns_zone.full("shop"), dns_zone.server)
+    assert summary(found) == ("absent", "txt_name_missing", "tenant")
+    assert found.finding.detail["cname"]["expected"] == TARGET
+    assert found.finding.detail["cname"]["found"] == [left_behind]
 
 
 async def test_a_name_too_long_for_the_record_is_proved_by_its_cname(dns_zone):
@@ -161,7 +173,7 @@ async def test_a_look_ends_within_its_bound_whatever_the_resolvers_do(dns_zone):
     dns_zone.server.fail(dns_zone.full("_platform-verify.shop"), Fault(drop=True))
     dns_zone.server.fail(dns_zone.full("shop"), Fault(drop=True))
     resolver = Resolver("127.0.0.1", dns_zone.server.port, timeout=3600.0)
-    ownership = Ownership([resolver], TARGET, lambda: NOW, timeout=0.1)
+    ownership = Ownership([resolver], PLATFORM_TARGET, lambda: NOW, timeout=0.1)
     async with asyncio.timeout(30):
         found = await ownership.look(domain(dns_zone.full("shop")))
     assert found.finding.code == "dns_timeout"
@@ -169,4 +181,4 @@ async def test_a_look_ends_within_its_bound_whatever_the_resolvers_do(dns_zone):
 
 def test_without_resolvers_nothing_can_be_looked_up():
     with pytest.raises(ValueError):
-        Ownership([], TARGET, lambda: NOW)
+        Ownership([], PLATFORM_TARGET, lambda: NOW)

@@ -72,6 +72,13 @@ class Room:
         await self.pool.execute("UPDATE jobs SET run_at = now() WHERE kind = 'verify'")
         return outcome
 
+    async def target(self, domain_id: UUID) -> str:
+        """The CNAME target of the domain's tenant."""
+        label = await self.pool.fetchval(
+            "SELECT target_label FROM tenants WHERE id = (SELECT tenant_id FROM custom_domains WHERE id = $1)", domain_id
+        )
+        return f"{label}.{TARGET}."
+
     async def row(self, domain_id: UUID) -> asyncpg.Record:
         return await self.pool.fetchrow("SELECT *, xmin FROM custom_domains WHERE id = $1", domain_id)
 
@@ -164,15 +171,26 @@ async def test_a_record_that_only_some_resolvers_see_is_dns_check(room, dns_zone
     ]
 
 
-async def test_a_cname_at_the_platform_verifies_without_the_record(room, dns_zone):
+async def test_a_cname_at_the_tenants_target_verifies_without_the_record(room, dns_zone):
     domain_id = await room.register(dns_zone.full("shop"))
-    dns_zone.add("shop", "CNAME", TARGET + ".")
+    dns_zone.add("shop", "CNAME", await room.target(domain_id))
     assert await room.verify() == Done()
     row = await room.row(domain_id)
     assert (row["status"], row["verified_by"]) == ("verified", "cname")
     assert (await room.finding(domain_id))["code"] == "cname_at_platform"
     detail = await room.pool.fetchval("SELECT detail FROM audit WHERE action = 'verify'")
     assert json.loads(detail)["by"] == "cname"
+
+
+async def test_a_cname_that_somebody_else_left_behind_proves_nothing(room, dns_zone):
+    """At another tenant's target, or at the one that all tenants once shared."""
+    other = await room.register(dns_zone.full("other"))
+    await room.pool.execute("DELETE FROM jobs")
+    domain_id = await room.register(dns_zone.full("shop"))
+    for left_behind in (await room.target(other), TARGET + "."):
+        dns_zone.replace("shop", "CNAME", left_behind)
+        assert isinstance(await room.verify(), Again)
+        assert (await room.row(domain_id))["status"] == "pending"
 
 
 async def test_an_expired_window_is_failed_after_a_last_look(room, dns_zone):

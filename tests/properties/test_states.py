@@ -42,6 +42,11 @@ LEGAL_SSL = {
     ("expiring", "challenge_failed"): "error",
     # a renewed certificate expires like the first one
     ("renewed", "expiry_near"): "expiring",
+    # what would fail at the CA fails here, before an order is spent
+    ("none", "preflight_failed"): "error",
+    ("error", "preflight_failed"): "error",
+    ("expiring", "preflight_failed"): "error",
+    ("validating", "preflight_failed"): "error",
     # a renewal that failed is tried again as a renewal
     ("error", "renewal_started"): "expiring",
     # "auto-paused at 10 failures", until somebody resumes it

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -17,10 +17,15 @@ import asyncpg
 import httpx
 
 from control.acme.account import Account
+from control.acme.ca import Ca
+from control.certificates import renewal
+from control.certificates.authorities import Authorities
 from control.certificates.ledger import Ledger
-from control.certificates.obtain import Limits, Obtainer
+from control.certificates.obtain import Limits as Bounds
+from control.certificates.obtain import Obtainer
 from control.certificates.revoke import Revoker
 from control.jobs import Job, Jobs, Outcome
+from control.limits.limits import Limits
 from control.vault import Vault
 from core.certificate import Certificate
 from core.hostname import HostnameRules, registered_domain
@@ -40,13 +45,19 @@ def nothing(_step: str) -> None:
     pass
 
 
+def renew_at(certificate: Certificate, domain_id: UUID) -> datetime:
+    """As control schedules it, at 30 days before the end."""
+    seed = renewal.seed_of(domain_id, certificate.serial)
+    return renewal.schedule(certificate.not_before, certificate.not_after, days_before=30, window=None, seed=seed)
+
+
 @dataclass(slots=True)
 class Replica:
     """What one control process has: its own connections, its own memory."""
 
     pool: asyncpg.Pool[Any]
     vault: Vault
-    account: Account
+    authorities: Authorities
     jobs: Jobs
     ledger: Ledger
 
@@ -58,17 +69,29 @@ class Replica:
         async with AsyncExitStack() as stack:
             stack.callback(vault.close)
             pool = await stack.enter_async_context(asyncpg.create_pool(wiring["dsn"], min_size=0, max_size=8))
-            account = Account(vault, pool, wiring["directory_url"], "ops@platform.test", wiring["ca_file"])
-            stack.callback(account.close)
-            find = partial(registered_domain, rules=HostnameRules("platform.test"))
-            ledger = Ledger(pool, f"control:{name}", wiring["directory_url"], find)
-            yield cls(pool, vault, account, Jobs(pool, name), ledger)
+            ca = Ca(
+                name="test",
+                directory_url=wiring["directory_url"],
+                contact="mailto:ops@platform.test",
+                ca_file=wiring["ca_file"] or None,
+            )
+            authorities = Authorities.of([ca], vault, pool)
+            stack.callback(authorities.close)
+            limits = Limits(partial(registered_domain, rules=HostnameRules("platform.test")))
+            ledger = Ledger(pool, f"control:{name}", limits, renew_at)
+            yield cls(pool, vault, authorities, Jobs(pool, name), ledger)
+
+    @property
+    def account(self) -> Account:
+        """At the first CA."""
+        account: Account = next(iter(self.authorities)).account
+        return account
 
     def obtainer(self, on_step: OnStep = nothing, **arguments: Any) -> Obtainer:
-        return Obtainer(self.account, self.vault, self.ledger, on_step=on_step, **arguments)
+        return Obtainer(self.authorities, self.vault, self.ledger, on_step=on_step, **arguments)
 
     def revoker(self, on_step: OnStep = nothing) -> Revoker:
-        return Revoker(self.account, self.vault, self.pool, "control:test", on_step=on_step)
+        return Revoker(self.authorities, self.vault, self.pool, "control:test", on_step=on_step)
 
     async def claim(self, kind: str = "obtain") -> Job:
         (job,) = await self.jobs.claim(kind, 1)  # type: ignore[arg-type]  # a literal in every test
@@ -232,4 +255,4 @@ def wire(database: Database, mount: VaultMount, pebble: Pebble) -> dict[str, str
     }
 
 
-SHORT = Limits(ca=timedelta(seconds=20), certificate_seen=timedelta(seconds=1))
+SHORT = Bounds(ca=timedelta(seconds=20), certificate_seen=timedelta(seconds=1))

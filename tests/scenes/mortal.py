@@ -2,8 +2,8 @@
 
 Run as a program, it imports everything once and then forks a control process for each line of JSON on its standard
 input: the wiring of a replica (it holds a secret, hence not an argument), and `die_after`, a step's name, or
-`die_in`, seconds. The process works on `obtain` jobs until it dies or none is left; how it ended is a line of JSON.
-It forks before it has any thread or event loop.
+`die_in`, seconds. The process works on `obtain` and `revoke` jobs until it dies or none is left; how it ended is a line
+of JSON. It forks before it has any thread or event loop.
 """
 
 from __future__ import annotations
@@ -74,13 +74,17 @@ async def work(wiring: dict[str, str], die_after: str | None, die_in: float | No
     async with Replica.start(wiring, "mortal") as replica:
         if die_in is not None:
             asyncio.get_running_loop().call_later(die_in, die)
-        obtainer = replica.obtainer(on_step, limits=SHORT)
-        worker = Worker(replica.jobs, "obtain", obtainer.obtain, 4, JobMetrics(CollectorRegistry()))
-        working = asyncio.create_task(worker.run())
-        while await replica.pool.fetchval("SELECT EXISTS (SELECT FROM jobs WHERE kind = 'obtain')"):
+        metrics = JobMetrics(CollectorRegistry())
+        workers = [
+            Worker(replica.jobs, "obtain", replica.obtainer(on_step, limits=SHORT).obtain, 4, metrics),
+            Worker(replica.jobs, "revoke", replica.revoker(on_step).revoke, 4, metrics),
+        ]
+        working = [asyncio.create_task(worker.run()) for worker in workers]
+        while await replica.pool.fetchval("SELECT EXISTS (SELECT FROM jobs)"):
             await asyncio.sleep(0.02)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
 
 
 def main() -> None:

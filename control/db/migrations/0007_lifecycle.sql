@@ -14,6 +14,8 @@ ALTER TABLE custom_domains
     ADD COLUMN misses          INT NOT NULL DEFAULT 0,  -- looks in a row that found it elsewhere
     ADD COLUMN next_attempt    JSONB;            -- {at, code, message}: when a certificate is tried for again, and why then
 
+ALTER TABLE certificates ADD COLUMN ari_id TEXT;  -- what its CA knows it by (RFC 9773, 4.1); NULL: it names no issuer key
+
 -- Each scheduler reads its own index from the front, so that a million rows cost no scan.
 CREATE INDEX idx_domains_renew ON custom_domains (renew_at)
     WHERE deleted_at IS NULL AND status = 'active' AND ssl_status IN ('issued', 'renewed');

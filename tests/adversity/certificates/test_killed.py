@@ -27,8 +27,8 @@ async def assert_obtained_once(scene: Scene, domain_id) -> None:
     assert len(await scene.orders_at_ca()) == 1
     assert await scene.count("acme_orders") == 1
     assert await scene.count("certificates") == 1
-    assert await scene.count("rate_ledger", "bucket = 'order'") == 1
-    assert await scene.count("rate_ledger", "bucket = 'certificate'") == 1
+    once = "bucket = 'order' AND tat - clock = interval '36 seconds'"
+    assert await scene.count("rate_buckets", once) == 1, "spent once"
     assert await scene.count("audit", "action = 'ssl_issue'") == 1
     assert await scene.count("audit", "action = 'activate'") == 1
     assert await scene.replica.vault.read(pending_key_path(domain_id)) is None

@@ -279,6 +279,6 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         raise structlog.DropEvent
 
     logger = structlog.wrap_logger(None, processors=[structlog.contextvars.merge_contextvars, keep])
-    for module in ("api.exchange", "api.problems", "control.domains.tenants"):
+    for module in ("api.exchange", "api.problems", "control.domains.tenancy"):
         monkeypatch.setattr(f"{module}.log", logger)
     return entries

@@ -66,8 +66,8 @@ async def test_a_silent_database_is_503_after_the_deadline(
     monkeypatch: pytest.MonkeyPatch,
     time_scale: float,
 ) -> None:
-    monkeypatch.setattr("control.domains.tenants.DEADLINE", 0.3)
-    monkeypatch.setattr("control.domains.tenants.ACQUIRE_TIMEOUT", 0.3)
+    monkeypatch.setattr("control.domains.tenancy.DEADLINE", 0.3)
+    monkeypatch.setattr("control.domains.tenancy.ACQUIRE_TIMEOUT", 0.3)
     tenant = new_tenant(fragile.url)
     created = await tenant.add("a.example.com")
     fragile.proxy.stall()
@@ -88,7 +88,7 @@ async def test_a_silent_database_is_503_after_the_deadline(
 async def test_a_lock_that_is_not_freed_is_503(
     tenant: Tenant, control: asyncpg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("control.domains.tenants.LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr("control.domains.tenancy.LOCK_TIMEOUT", "100ms")
     created = await tenant.add("a.example.com")
     async with control.transaction():
         await control.execute("SELECT FROM jobs FOR UPDATE")
@@ -107,8 +107,8 @@ async def test_a_victim_of_a_deadlock_tries_again(
 ) -> None:
     """Somebody takes the domain before its job, against the order of locks."""
     # PostgreSQL looks for a circle once, so long after a wait began: the API's look must find it, and no one else's.
-    monkeypatch.setattr("control.domains.tenants.LOCK_TIMEOUT", "30s")
-    monkeypatch.setattr("control.domains.tenants.DEADLINE", 30)
+    monkeypatch.setattr("control.domains.tenancy.LOCK_TIMEOUT", "30s")
+    monkeypatch.setattr("control.domains.tenancy.DEADLINE", 30)
     await superuser.execute("SET deadlock_timeout = '1 min'")
     setting = f"ALTER ROLE nameplate_api IN DATABASE {database.name}"
     await superuser.execute(f"{setting} SET deadlock_timeout = '3s'")

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from embedded import debian
 from embedded.database import Database
 
 AddDomain = Callable[..., Awaitable[UUID]]
@@ -43,3 +44,10 @@ def add_domain(pool: asyncpg.Pool[Any]) -> AddDomain:
         return domain_id
 
     return add
+
+
+@pytest.fixture(scope="session")
+def dns_packages() -> None:
+    """Debian's packages of Knot and Unbound, unpacked if need be."""
+    debian.ensure("knot")
+    debian.ensure("unbound")

@@ -1,0 +1,45 @@
+"""What every operation of a tenant begins with: who calls, with which query, about which domain."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from starlette.requests import Request
+
+from api.auth import Authenticator, Principal
+from api.problems import Problem
+from api.service import DomainNotFound
+
+
+class Callers:
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def of(self, request: Request) -> Principal:
+        """Raises Problem."""
+        values = request.headers.getlist("authorization")
+        if len(values) > 1:
+            raise Problem("token_malformed", "Send one Authorization header.")
+        caller = await self._authenticator.authenticate(values[0] if values else None)
+        request.state.tenant_id = str(caller.tenant_id)
+        # RFC 9110 section 13.1.1: nothing here has an entity tag, so no list of them can hold.
+        if request.headers.get("if-match", "*") != "*":
+            raise Problem("precondition_failed")
+        return caller
+
+
+def raw_query(request: Request) -> bytes:
+    query: bytes = request.scope["query_string"]
+    return query
+
+
+def domain_id(request: Request) -> UUID:
+    """Raises DomainNotFound for what is no UUID in its one usual spelling: no domain has such an id."""
+    text = request.path_params["id"]
+    try:
+        found = UUID(text)
+    except ValueError:
+        raise DomainNotFound from None
+    if str(found) != text.lower():
+        raise DomainNotFound
+    return found

@@ -1,0 +1,64 @@
+"""GET /domains/{id}/diagnosis: what stands between a domain and its certificate, looked at now.
+
+A diagnosis asks resolvers and strangers' servers, so its pace is bounded: a domain's by `Domains.diagnose`, a
+process's by AT_ONCE, and one that does not end by DEADLINE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from api.caller import Callers, domain_id, raw_query
+from api.problems import Problem
+from api.query import parse_query
+from api.representation import diagnosis
+from api.service import Diagnostician, Domains
+from core.domain import Domain
+
+AT_ONCE = 20
+DEADLINE = 25.0  # seconds; most proxies wait for 30 or 60
+BUSY_PAUSE = 5  # seconds until it is worth to ask again
+
+
+class DiagnosisResource:
+    """`diagnostician`: None where there is none; then the answer is 503."""
+
+    def __init__(
+        self, domains: Domains, callers: Callers, diagnostician: Diagnostician | None, now: Callable[[], datetime]
+    ) -> None:
+        self._domains = domains
+        self._callers = callers
+        self._diagnostician = diagnostician
+        self._now = now
+        self._under_way = 0
+
+    async def show(self, request: Request) -> Response:
+        caller = await self._callers.of(request)
+        parse_query(raw_query(request))
+        wanted = domain_id(request)
+        if self._diagnostician is None:
+            raise Problem("diagnosis_unavailable", "There is no diagnosis in this installation.")
+        if self._under_way >= AT_ONCE:
+            raise Problem("too_many_requests", "Other diagnoses are under way.", retry_after=BUSY_PAUSE)
+        self._under_way += 1
+        try:
+            domain = await self._domains.diagnose(caller, wanted)
+            report = await _within_deadline(self._diagnostician, domain)
+        finally:
+            self._under_way -= 1
+        return JSONResponse(diagnosis(domain, report, self._now()))
+
+
+async def _within_deadline(diagnostician: Diagnostician, domain: Domain) -> Mapping[str, Any]:
+    """Raises Problem."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            return await diagnostician.diagnose(domain)
+    except TimeoutError:
+        raise Problem("diagnosis_unavailable", f"It did not end within {DEADLINE:.0f} s.") from None

@@ -1,0 +1,151 @@
+"""What comes of a run that did not end in a certificate: what is written down, and when it is tried again.
+
+| trouble                                    | counts for the domain | tried again                                  |
+| ------------------------------------------ | --------------------- | -------------------------------------------- |
+| the CA could not validate the name         | yes                   | backoff.FAILURES                             |
+| the pre-flight says that it must fail      | yes                   | the same                                     |
+| a limit that we keep has no room           | no                    | when it has                                  |
+| the CA says that a limit of its is reached | no                    | at another CA soon, or when this one says so |
+| the CA is in trouble                       | no                    | at another CA soon, or backoff.CA_TROUBLE    |
+| Vault, or the zone of the challenges       | no                    | backoff.VAULT_TROUBLE, CA_TROUBLE            |
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from control.acme.problems import AcmeError, AcmeRefused, Meaning, explain
+from control.certificates import backoff
+from control.certificates.authorities import Authorities, Authority
+from control.certificates.challenges import Solver
+from control.certificates.exchange import OrderFailed
+from control.certificates.ledger import Ledger
+from control.certificates.patience import OutOfPatience
+from control.dns.update import DnsUpdateError
+from control.jobs import Again, Done, Job, Outcome
+from control.limits.limits import LimitReached
+from control.vault import VaultError
+from core.certificate import CertificateError
+from core.domain import Domain, Finding
+
+# Another CA is asked soon, after a pause that keeps a mistake of ours from spinning.
+NEXT_CA = timedelta(seconds=5)
+# Whoever waits for one moment does not come in that very moment; a limit is an upper bound, so only later.
+LONGEST_LATENESS = timedelta(seconds=10)
+
+log = structlog.get_logger(__name__)
+
+
+class Troubles:
+    """Of one run. `most`: failures of a domain before it is paused. `authority`: the CA, once there is one."""
+
+    def __init__(
+        self, job: Job, ledger: Ledger, authorities: Authorities, most: int, now: Callable[[], datetime]
+    ) -> None:
+        self._job = job
+        self._ledger = ledger
+        self._authorities = authorities
+        self._most = most
+        self._now = now
+        self.authority: Authority | None = None
+        self.candidates = 1
+
+    async def failed(self, failed: OrderFailed) -> Outcome:
+        meaning, detail = failed.meaning, failed.problem.to_json()
+        if not meaning.counts:
+            await self._ledger.close_order(self._job, detail)
+            return await self._postponed(meaning, detail, None)
+        finding = Finding(meaning.code, meaning.message, meaning.who, self._now(), detail)
+        directory = self.authority.directory_url if self.authority and failed.validation else None
+        return await self._counted("challenge_failed", finding, directory)
+
+    async def preflight(self, finding: Finding) -> Outcome:
+        return await self._counted("preflight_failed", finding, None)
+
+    async def limited(self, reached: LimitReached) -> Outcome:
+        log.info("limit_reached", code=reached.code, until=reached.until.isoformat())
+        await self._ledger.postponed(self._job, Finding(reached.code, str(reached), "nobody", self._now(), {}))
+        return await self._again(reached.until - self._now() + lateness(), reached.code, str(reached))
+
+    async def refused(self, error: AcmeError) -> Outcome:
+        """Whatever the CA says instead of doing what it was asked; it may well be the tenant's to mend."""
+        if not isinstance(error, AcmeRefused):
+            meaning = Meaning(error.code, str(error), "ca", False)
+            return await self._elsewhere(error, meaning, {})
+        meaning, detail = explain(error.problem), error.problem.to_json()
+        if meaning.counts:
+            return await self.failed(OrderFailed(error.problem, meaning))
+        if error.problem.name == "rateLimited" and self.authority is not None:
+            until = self._now() + (error.retry_after or backoff.delay(backoff.CA_LIMIT, self._job.attempts))
+            await self._ledger.refused_by_ca(self._job, self.authority.directory_url, detail, until)
+            if self.candidates > 1:
+                return await self._postponed(meaning, detail, NEXT_CA)
+            return await self._postponed(meaning, detail, until - self._now())
+        return await self._elsewhere(error, meaning, detail)
+
+    async def unusable(self, error: CertificateError) -> Outcome:
+        if error.code != "certificate_not_yet_valid":  # by a clock that is slow
+            await self._ledger.close_order(self._job, {"type": error.code})
+        return await self._postponed(Meaning(error.code, str(error), "ca", False), {}, None)
+
+    def slow(self, late: OutOfPatience) -> Outcome:
+        log.info("ca_slow")
+        return Again(max(late.retry_after, backoff.delay(backoff.CA_TROUBLE, self._job.attempts)))
+
+    async def vault(self, error: VaultError) -> Outcome:
+        log.warning("vault_trouble", code=error.code, reason=str(error))
+        message = "The platform's secret store does not do what it should; it will be tried again."
+        await self._ledger.postponed(self._job, Finding(error.code, message, "operator", self._now(), {}))
+        return await self._again(backoff.delay(backoff.VAULT_TROUBLE, self._job.attempts), error.code, message)
+
+    async def zone(self, error: DnsUpdateError) -> Outcome:
+        return await self._postponed(Meaning(error.code, str(error), "operator", False), {}, None)
+
+    async def clear(self, solver: Solver, domain: Domain) -> None:
+        """What the challenge left behind; it does no harm, so that it may as well be removed later."""
+        try:
+            await solver.remove(domain)
+        except DnsUpdateError as error:
+            log.warning("challenge_left_behind", code=error.code, hostname=domain.hostname)
+
+    async def _elsewhere(self, error: AcmeError, meaning: Meaning, detail: Mapping[str, Any]) -> Outcome:
+        if self.authority is not None:
+            self._authorities.failed(self.authority, error)
+            if self.authority not in self._authorities.in_order():
+                return await self._postponed(meaning, detail, NEXT_CA)
+        delay = backoff.delay(backoff.CA_TROUBLE, self._job.attempts)
+        return await self._postponed(meaning, detail, max(error.retry_after or timedelta(0), delay))
+
+    async def _counted(self, event: str, finding: Finding, directory_url: str | None) -> Outcome:
+        problem = dict(finding.detail) | {"code": finding.code}
+        domain = await self._ledger.failed(
+            self._job, event, finding, problem, directory_url=directory_url, most=self._most
+        )
+        log.info("order_failed", hostname=domain.hostname, code=finding.code, failures=domain.failure_count)
+        if domain.ssl_status == "paused":
+            return Done()
+        return await self._again(
+            backoff.delay(backoff.FAILURES, domain.failure_count), finding.code, f"After a failure: {finding.message}"
+        )
+
+    async def _postponed(self, meaning: Meaning, detail: Mapping[str, Any], delay: timedelta | None) -> Outcome:
+        log.warning("ca_trouble", code=meaning.code, detail=detail)
+        await self._ledger.postponed(
+            self._job, Finding(meaning.code, meaning.message, meaning.who, self._now(), detail)
+        )
+        wait = backoff.delay(backoff.CA_TROUBLE, self._job.attempts) if delay is None else delay
+        return await self._again(wait, meaning.code, meaning.message)
+
+    async def _again(self, delay: timedelta, code: str, message: str) -> Outcome:
+        wait = max(delay, timedelta(0))
+        await self._ledger.next_attempt(self._job, self._now() + wait, code, message)
+        return Again(wait)
+
+
+def lateness() -> timedelta:
+    return LONGEST_LATENESS * random.random()  # noqa: S311 -- jitter

@@ -1,0 +1,20 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from embedded.dns import DnsServer
+from scenes.preflight import ZONE, Scene
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    async with Scene.start() as running:
+        yield running
+
+
+@pytest.fixture
+async def second() -> AsyncIterator[DnsServer]:
+    """Another resolver, with a mind of its own."""
+    async with DnsServer.start() as server:
+        server.add_zone(ZONE)
+        yield server
