@@ -35,9 +35,9 @@ TENANTS = """
 DOMAINS = f"""
     WITH made AS (
         INSERT INTO custom_domains (tenant_id, hostname, verification_token, verify_deadline, status, ssl_status,
-                                    certificate_id)
+                                    certificate_id, acme_label)
         SELECT t.id, 'd' || lpad(n::text, {WIDTH}, '0') || '{SUFFIX}', 'token', now(), 'active', 'issued',
-               gen_random_uuid()
+               gen_random_uuid(), md5(n::text)
         FROM generate_series($1::int, $2::int) n JOIN tenants t ON t.slug = 'tenant-' || (n / {DOMAINS_A_TENANT})
         RETURNING id, certificate_id, hostname)
     INSERT INTO certificates (id, domain_id, serial, issuer, fingerprint, not_before, not_after, vault_version,

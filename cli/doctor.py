@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from uuid import UUID
 
 import asyncpg
@@ -18,12 +19,15 @@ from rich.markup import escape
 from api.jwks import KeySetError, KeysUnavailable, KeyUrl, parse_key_set
 from cli.complaint import explain_settings
 from control.acme.directory import Directory
+from control.certificates.dns01 import authoritative, updater
 from control.db.away import AWAY
 from control.db.migrate import MigrationError, applied, available, pending
 from control.dns.outcome import Answer
 from control.dns.resolver import resolvers
+from control.dns.update import DnsUpdateError
 from control.settings import ControlSettings
 from control.vault import Vault, VaultError
+from core.target import tenant_target
 from core.vault import DEFAULT_CERTIFICATE, certificate_path, eab_path
 
 NOBODY = UUID(int=0)
@@ -106,7 +110,9 @@ async def isolation(settings: ControlSettings) -> Finding:
 
 
 async def secrets(settings: ControlSettings) -> Finding:
-    """The AppRole logs in and may read where certificates are; the platform's own certificate is there."""
+    """The AppRole logs in and may read where certificates are; the platform's own certificate is there, and what the
+    CAs want to know it by.
+    """
     what = "Vault"
     vault = Vault(
         settings.vault_addr,
@@ -118,6 +124,7 @@ async def secrets(settings: ControlSettings) -> Finding:
     try:
         await vault.read(certificate_path(NOBODY))
         default = await vault.read(DEFAULT_CERTIFICATE)
+        unbound = [ca for ca in settings.cas if ca.eab and await vault.read(eab_path(ca.directory_url)) is None]
     except VaultError as error:
         policy = (
             "check NAMEPLATE_VAULT_ROLE_ID, …_SECRET_ID and …_MOUNT, and the AppRole's policy: "
@@ -133,6 +140,9 @@ async def secrets(settings: ControlSettings) -> Finding:
     if default is None:
         mend = f"vault kv put -mount={settings.vault_mount} {DEFAULT_CERTIFICATE} chain=@chain.pem key=@key.pem"
         return Finding(what, "the platform's own certificate is not there", mend)
+    for ca in unbound:
+        mend = f"vault kv put -mount={settings.vault_mount} {eab_path(ca.directory_url)} key_id=… hmac=@hmac.txt"
+        return Finding(what, f"{ca.name}'s external account binding is not there", mend)
     return Finding(what, "logged in, platform certificate found")
 
 
@@ -177,25 +187,49 @@ async def directory(settings: ControlSettings) -> Finding:
             return Finding(
                 what,
                 f"{ca.name}: asks for an external account binding",
-                f"put it into Vault at {eab_path(ca.directory_url)}, and eab = true into the file of "
-                "NAMEPLATE_ACME_CAS_FILE",
+                "write eab = true into the file of NAMEPLATE_ACME_CAS_FILE; doctor says then where Vault wants it",
             )
     return Finding(what, "answers" if len(settings.cas) == 1 else f"all {len(settings.cas)} answer")
 
 
+async def zone(settings: ControlSettings) -> Finding:
+    """A record can be written into the zone for DNS-01, all its servers show it, and it can be removed."""
+    what = "zone for DNS-01"
+    if settings.acme_dns_zone is None:
+        return Finding(what, "none, so there are no wildcards")
+    name, value = f"nameplate-doctor.{settings.acme_dns_zone}", token_urlsafe(16)
+    try:
+        servers = authoritative(settings, resolvers(settings.dns_resolvers))
+        changes = updater(settings)
+        await changes.add(name, [value])
+        try:
+            await servers.wait(name, [value])
+        finally:
+            await changes.remove(name, [value])
+        count = len(await servers.servers())
+    except DnsUpdateError as error:
+        return Finding(what, error.message, "check NAMEPLATE_ACME_DNS_…, and the servers: see docs/dns-01.md")
+    except ValueError as error:
+        return Finding(what, str(error), "check NAMEPLATE_DNS_RESOLVERS")
+    return Finding(what, f"takes records, and {count} of {count} servers show them")
+
+
 async def names(settings: ControlSettings) -> Finding:
-    """Each resolver answers for the CNAME target."""
+    """Each resolver answers for the CNAME target, and for tenants' own targets below it."""
     what = "DNS resolvers"
     try:
         asked = resolvers(settings.dns_resolvers)
     except ValueError as error:
         return Finding(what, str(error), "check NAMEPLATE_DNS_RESOLVERS")
-    target = dns.name.from_text(settings.target)
-    answers = await asyncio.gather(*(resolver.ask(target, RdataType.A, PATIENCE) for resolver in asked))
+    targets = [dns.name.from_text(name) for name in (settings.target, tenant_target("t-nobody", settings.target))]
+    answers = await asyncio.gather(
+        *(resolver.ask(target, RdataType.A, PATIENCE) for target in targets for resolver in asked)
+    )
     wrong = [f"{answer.resolver}: {type(answer).__name__}" for answer in answers if not isinstance(answer, Answer)]
     if wrong:
-        return Finding(what, "; ".join(wrong), f"make {settings.target} lead to your Envoys, or check the resolvers")
-    return Finding(what, f"{settings.target} is known to all {len(answers)}")
+        mend = f"make {settings.target} and *.{settings.target} lead to your Envoys, or check the resolvers"
+        return Finding(what, "; ".join(dict.fromkeys(wrong)), mend)
+    return Finding(what, f"{settings.target} and the names below it are known to all {len(asked)}")
 
 
 CHECKS: tuple[Check, ...] = (database, isolation, secrets, token_keys, directory, names)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import typer
 
+from cli import audit, certificates
 from cli.bench import bench
 
 
@@ -157,6 +158,8 @@ def doctor() -> None:
 
 
 app.command()(bench)
+app.add_typer(audit.app, name="audit", help="Verify the audit log.")
+app.add_typer(certificates.app, name="certificates", help="Replace certificates before their time.")
 
 if __name__ == "__main__":
     sys.exit(app())

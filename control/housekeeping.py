@@ -51,7 +51,10 @@ CHORES = (
     # Full for a day: as good as never used. A clock far ahead was set by mistake; what had to come back starts anew.
     "DELETE FROM rate_buckets WHERE tat < now() - interval '1 day'",
     "UPDATE rate_buckets SET tat = now() + (tat - clock), clock = now() WHERE clock > now() + interval '1 hour'",
-    "DELETE FROM outbox WHERE created_at < now() - interval '30 days'",
+    # What waits is never removed, however old; what was given up can be sent once more for as long as this.
+    "DELETE FROM deliveries WHERE settled_at < now() - interval '30 days'",
+    """DELETE FROM outbox o WHERE created_at < now() - interval '30 days' AND dispatched_at IS NOT NULL
+        AND NOT EXISTS (SELECT FROM deliveries d WHERE d.outbox_id = o.id)""",
 )
 
 

@@ -72,7 +72,7 @@ EXEMPT = f"jobs j WHERE {DUE} AND exempt_until > now() AND exempt_from <= now() 
 GIVE_TURNS = """
 UPDATE jobs SET due = TRUE WHERE domain_id IN (
     SELECT domain_id FROM jobs WHERE kind = 'obtain' AND NOT due AND run_at <= now()
-    ORDER BY run_at LIMIT 1000 FOR UPDATE SKIP LOCKED)
+    ORDER BY run_at LIMIT 100 FOR UPDATE SKIP LOCKED)
 """
 
 

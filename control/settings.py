@@ -20,8 +20,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from control.acme.ca import Ca, Contact, DirectoryUrl, read_file
 from control.dns.resolver import Resolver
 from control.dns.update import tsig_key
+from control.outbox.settings import NotificationSettings
 from core.delegation import LONGEST_ZONE
 from core.settings import PREFIX, HostnameSetting, PostgresqlUrl, SuffixSetting, VaultSettings
+from core.target import MAX_TARGET_LENGTH
 
 
 def split_list(value: Any) -> Any:
@@ -56,7 +58,23 @@ class OwnerSettings(BaseSettings):
     )
 
 
-class ControlSettings(VaultSettings):
+class OperatorSettings(BaseSettings):
+    """Of the commands that work on the database alone."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    control_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_control.")
+
+
+class AuditSettings(VaultSettings):
+    """Of `nameplate audit`: Vault has the end of the audit log's checkpoints."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    control_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_control.")
+
+
+class ControlSettings(NotificationSettings, VaultSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 
     control_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_control.")
@@ -122,6 +140,23 @@ class ControlSettings(VaultSettings):
     )
     max_ssl_retries: int = Field(10, ge=1, validation_alias=AliasChoices("DOMAINS_MAX_SSL_RETRIES"))
     max_per_tenant: int = Field(5, ge=0, validation_alias=AliasChoices("DOMAINS_MAX_PER_TENANT"))
+    cool_down: timedelta = Field(
+        timedelta(hours=24),
+        validation_alias=AliasChoices("DOMAINS_COOL_DOWN_HOURS"),
+        description="Hours that a proven name is kept from other tenants once its tenant has given it up.",
+    )
+    watch_interval: timedelta = Field(
+        timedelta(hours=6),
+        validation_alias=AliasChoices("DOMAINS_WATCH_INTERVAL_HOURS"),
+        description="Hours between two looks at where an active name leads.",
+    )
+    renew_days_before: int = Field(
+        30,
+        ge=1,
+        le=365,
+        validation_alias=AliasChoices("DOMAINS_SSL_RENEW_DAYS_BEFORE"),
+        description="Days before its expiry that a certificate is renewed, a third of its lifetime at most.",
+    )
 
     @field_validator("apex_ipv4", "apex_ipv6", "dns_resolvers", "blocked_suffixes", "acme_dns_servers", mode="before")
     @classmethod
@@ -145,10 +180,19 @@ class ControlSettings(VaultSettings):
     def _seconds(cls, value: Any) -> Any:
         return positive(value, "seconds")
 
-    @field_validator("verify_ttl", mode="before")
+    @field_validator("verify_ttl", "cool_down", "watch_interval", mode="before")
     @classmethod
     def _hours(cls, value: Any) -> Any:
         return positive(value, "hours")
+
+    @model_validator(mode="after")
+    def _room_for_targets(self) -> Self:
+        if len(self.target) > MAX_TARGET_LENGTH:
+            raise ValueError(
+                f"{self.target} is too long for tenants' targets below it: set a NAMEPLATE_CNAME_TARGET "
+                f"of at most {MAX_TARGET_LENGTH} characters"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_key_set(self) -> Self:

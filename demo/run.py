@@ -65,7 +65,7 @@ async def _play(
         console.print()
         console.print(ledger.table())
         if not once and ledger.all_held:
-            await prepare_one_more(running)
+            await prepare_one_more(story)
             print_signposts(running, story, console)
             await stop.wait()
             console.print("\nStopping.")

@@ -7,14 +7,15 @@ from rich.table import Table
 
 from demo.story import Story
 from embedded.ports import LOOPBACK
-from embedded.stack import PLATFORM, TARGET, Stack
+from embedded.stack import PLATFORM, Stack
 
 ONE_MORE = "blog.mybrand.test"
 
 
-async def prepare_one_more(stack: Stack) -> None:
-    """The CNAME of a name that nobody has registered yet: when the reader does, it proves itself."""
-    await stack.dns.replace(ONE_MORE, "CNAME", TARGET)
+async def prepare_one_more(story: Story) -> None:
+    """The CNAME, to the tenant's own target, of a name that is not registered yet: then it proves itself."""
+    target = story.shop.body["instructions"]["subdomain"]["value"]
+    await story.stack.dns.replace(ONE_MORE, "CNAME", target)
 
 
 def print_signposts(stack: Stack, story: Story, console: Console) -> None:

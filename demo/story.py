@@ -83,8 +83,14 @@ class Story:
         self.promo = await self._bring(self.crm, "promo.mycompany-crm.test", apex=False)
         domains = (self.shop, self.company, self.promo)
         states = {(domain.body["status"], domain.body["sslStatus"]) for domain in domains}
+        targets = {domain.owner.name: domain.body["instructions"]["subdomain"]["value"] for domain in domains}
         self._ledger.check(
             "each is pending, with its own DNS instructions", states == {("pending", "none")}, str(states)
+        )
+        self._ledger.check(
+            "each tenant has a CNAME target of its own, so that no record left behind gives a name away",
+            len(set(targets.values())) == len(targets) == 2,
+            " and ".join(targets.values()),
         )
         table = Table(
             "tenant", "record", "type", "value", title="The records that the API asks for", title_justify="left"

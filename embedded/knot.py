@@ -52,6 +52,9 @@ acl:
   - id: updates
     key: {key}
     action: update
+    update-type: TXT
+    update-owner: zone
+    update-owner-match: sub
   - id: copies
     key: {key}
     action: [transfer, notify]
@@ -101,7 +104,7 @@ class Knot:
 
 @dataclass(frozen=True, slots=True)
 class KnotZone:
-    """A zone on a primary and its secondaries. `key` may update it; the servers know `stranger`, who may nothing."""
+    """A zone on a primary and its secondaries. `key` may change TXT records below its top; `stranger` may nothing."""
 
     zone: str
     key: TsigKey

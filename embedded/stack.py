@@ -153,7 +153,8 @@ async def start(
         openbao = await servers.enter_async_context(OpenBao.start(home))
         report(f"OpenBao as Vault on {openbao.url}")
         dns = await servers.enter_async_context(DnsProcess.start(home, zones=[PLATFORM]))
-        await dns.add(TARGET, "A", LOOPBACK)
+        for name in (TARGET, f"*.{TARGET}"):  # each tenant has a target of its own below the platform's
+            await dns.add(name, "A", LOOPBACK)
         report(f"authoritative DNS on {dns.address}")
         upstreams = [
             await servers.enter_async_context(UpstreamProcess.start(home, name))

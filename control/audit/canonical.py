@@ -15,7 +15,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of `audit`. `at`: microseconds since 1970; None when it is no time. `detail`: as PostgreSQL writes jsonb."""
+    """A row of `audit`. `at`: microseconds since 1970; None: it is no time. `detail`: as PostgreSQL writes jsonb."""
 
     id: int
     at: int | None

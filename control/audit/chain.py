@@ -1,4 +1,4 @@
-"""One pass over a tenant's chain: rows in, findings out. It knows no database, and remembers little of what it has seen.
+"""One pass over a tenant's chain: rows in, findings out. It knows no database, and remembers little of what it saw.
 
 changed      a row, or its seal, is not what was written
 removed      a row was written and is not there
@@ -63,12 +63,13 @@ class Chain:
         self._last = End(0, genesis(tenant_id))
         self._at_point: bytes | None = None
         self._changed: list[Link] = []
-        self._broken: list[Link] = []
+        self._broken: list[tuple[int, Link]] = []  # each with the audit_id of what stands before it
+        self._before = 0
 
     @property
     def strays(self) -> set[bytes]:
         """What rows were written after, where that is not what stands before them. `end` is told where it stands."""
-        return {link.previous for link in self._broken}
+        return {link.previous for _, link in self._broken}
 
     @property
     def is_rewritten(self) -> bool:
@@ -80,24 +81,26 @@ class Chain:
         if link.seq > self._last.seq + 1:
             yield self._removed(self._last.seq + 1, link.seq - 1)
         elif link.previous != self._last.hash:
-            self._broken.append(link)
+            self._broken.append((self._before, link))
         if link.entry is None:
             yield self._removed(link.seq, link.seq, link.audit_id)
         elif link.entry.tenant_id != self.tenant_id or seal(link.previous, link.entry) != link.hash:
             self._changed.append(link)
-        self._last = End(link.seq, link.hash)
+        self._last, self._before = End(link.seq, link.hash), link.audit_id
         if self._point is not None and self._point.seq == link.seq:
             self._at_point = link.hash
 
     def end(self, places: Mapping[bytes, int]) -> Iterator[Finding]:
-        """What can only be said once the whole chain was seen. `places`: of the strays, where they are in this chain."""
+        """What can only be said once all was seen. `places`: of the strays, where they are in this chain."""
         yield from self._changes()
-        for link in self._broken:
-            place = places.get(link.previous)
-            if place is not None:
-                yield self._found("reordered", link, f"was written after what stands at {place}")
+        for before, link in self._broken:
+            if link.previous in places:
+                yield self._found("reordered", link, f"was written after what stands at {places[link.previous]}")
+            elif link.seq == 1:
+                yield self._found("changed", link, "was not written as the first; what came before it was removed")
             else:
-                yield self._found("changed", link, "follows another row than the one it was written after")
+                message = "is not what the next row was written after, or a row after it was removed"
+                yield Finding("changed", self.tenant_id, link.seq - 1, link.seq - 1, message, before)
         longest = max(end.seq for end in (self._head, self._point, self._last) if end is not None)
         if longest > self._last.seq:
             yield self._removed(self._last.seq + 1, longest)

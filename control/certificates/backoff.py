@@ -17,6 +17,17 @@ FAILURES: Sequence[timedelta] = (
     timedelta(hours=6),  #    13:26, and every six hours from here
 )
 
+# While the pre-flight finds that an order must fail. Nothing is spent by looking; the looks at the last step count as
+# failures, so that a name nobody mends is paused after about three days.
+PREFLIGHT: Sequence[timedelta] = (
+    timedelta(seconds=30),
+    timedelta(minutes=1),  #  0:01:30
+    timedelta(minutes=5),  #  0:06:30
+    timedelta(minutes=15),  # 0:21:30
+    timedelta(hours=1),  #    1:21:30
+    timedelta(hours=6),  #    7:21:30, and every six hours from here
+)
+
 # While a CA is in trouble or asks for patience, by how often the job was claimed.
 CA_TROUBLE: Sequence[timedelta] = (
     timedelta(seconds=5),

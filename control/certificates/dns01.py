@@ -133,14 +133,20 @@ def dns01(
     settings: ControlSettings, pool: asyncpg.Pool[Any], resolvers: Sequence[Resolver], now: Callable[[], datetime]
 ) -> Dns01 | None:
     """By the settings; None when they have no zone. `resolvers`: those that tenants' names are asked of."""
-    zone, server = settings.acme_dns_zone, settings.acme_dns_server
-    if zone is None or server is None:
+    if settings.acme_dns_zone is None:
         return None
+    zone = settings.acme_dns_zone
+    return Dns01(pool, zone, updater(settings), authoritative(settings, resolvers), Delegation(resolvers, zone, now))
+
+
+def updater(settings: ControlSettings) -> Updater:
+    """The settings must have a zone."""
+    assert settings.acme_dns_zone and settings.acme_dns_server  # noqa: S101 -- they come together
+    return Updater(settings.acme_dns_zone, Resolver.parse(settings.acme_dns_server), settings.acme_dns_key)
+
+
+def authoritative(settings: ControlSettings, resolvers: Sequence[Resolver]) -> Authoritative:
+    """The settings must have a zone. `resolvers`: asked for its NS records when the settings name no servers."""
+    assert settings.acme_dns_zone  # noqa: S101
     servers = [Resolver.parse(text) for text in settings.acme_dns_servers]
-    return Dns01(
-        pool,
-        zone,
-        Updater(zone, Resolver.parse(server), settings.acme_dns_key),
-        Authoritative(zone, resolvers, servers),
-        Delegation(resolvers, zone, now),
-    )
+    return Authoritative(settings.acme_dns_zone, resolvers, servers)

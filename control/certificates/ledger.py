@@ -129,7 +129,7 @@ class Ledger:
             if domain.ssl_status in ("none", "error"):
                 event = "order_started" if domain.certificate is None else "renewal_started"
                 await transition.apply(connection, job.domain_id, event, self._actor, lease=job.lease_token)
-            return OpenOrder(*row, fresh=True)
+            return OpenOrder(row["id"], row["directory_url"], row["order_url"], row["created_at"], fresh=True)
 
     async def unrecorded(self, directory_url: str, urls: Sequence[str]) -> Sequence[str]:
         """Those of the CA's orders that are written down nowhere."""

@@ -3,7 +3,7 @@
 | trouble                                    | counts for the domain | tried again                                  |
 | ------------------------------------------ | --------------------- | -------------------------------------------- |
 | the CA could not validate the name         | yes                   | backoff.FAILURES                             |
-| the pre-flight says that it must fail      | yes                   | the same                                     |
+| the pre-flight says that it must fail      | once it stays so      | backoff.PREFLIGHT                            |
 | a limit that we keep has no room           | no                    | when it has                                  |
 | the CA says that a limit of its is reached | no                    | at another CA soon, or when this one says so |
 | the CA is in trouble                       | no                    | at another CA soon, or backoff.CA_TROUBLE    |
@@ -62,10 +62,15 @@ class Troubles:
             return await self._postponed(meaning, detail, None)
         finding = Finding(meaning.code, meaning.message, meaning.who, self._now(), detail)
         directory = self.authority.directory_url if self.authority and failed.validation else None
-        return await self._counted("challenge_failed", finding, directory)
+        return await self._counted("challenge_failed", finding, directory, None)
 
     async def preflight(self, finding: Finding) -> Outcome:
-        return await self._counted("preflight_failed", finding, None)
+        """It may be that the tenant has not led the name here yet; only what stays so counts."""
+        delay = backoff.delay(backoff.PREFLIGHT, self._job.attempts)
+        if finding.who == "tenant" and self._job.attempts >= len(backoff.PREFLIGHT):
+            return await self._counted("preflight_failed", finding, None, delay)
+        await self._ledger.postponed(self._job, finding)
+        return await self._again(delay, finding.code, finding.message)
 
     async def limited(self, reached: LimitReached) -> Outcome:
         log.info("limit_reached", code=reached.code, until=reached.until.isoformat())
@@ -121,7 +126,10 @@ class Troubles:
         delay = backoff.delay(backoff.CA_TROUBLE, self._job.attempts)
         return await self._postponed(meaning, detail, max(error.retry_after or timedelta(0), delay))
 
-    async def _counted(self, event: str, finding: Finding, directory_url: str | None) -> Outcome:
+    async def _counted(
+        self, event: str, finding: Finding, directory_url: str | None, delay: timedelta | None
+    ) -> Outcome:
+        """`delay`: None goes by how often the domain has failed."""
         problem = dict(finding.detail) | {"code": finding.code}
         domain = await self._ledger.failed(
             self._job, event, finding, problem, directory_url=directory_url, most=self._most
@@ -129,9 +137,8 @@ class Troubles:
         log.info("order_failed", hostname=domain.hostname, code=finding.code, failures=domain.failure_count)
         if domain.ssl_status == "paused":
             return Done()
-        return await self._again(
-            backoff.delay(backoff.FAILURES, domain.failure_count), finding.code, f"After a failure: {finding.message}"
-        )
+        wait = backoff.delay(backoff.FAILURES, domain.failure_count) if delay is None else delay
+        return await self._again(wait, finding.code, f"After a failure: {finding.message}")
 
     async def _postponed(self, meaning: Meaning, detail: Mapping[str, Any], delay: timedelta | None) -> Outcome:
         log.warning("ca_trouble", code=meaning.code, detail=detail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -85,18 +86,25 @@ async def apply(
         *([] if finding is None else [finding.to_json()]),
     )
     facts = {"event": event, "from": before, "to": step.to, **(detail or {})}
+    told = {}
     if finding is not None:
         facts["finding"] = finding.code
-    await record(connection, domain, step.action, actor, facts)
+        told = {"who": finding.who, "message": finding.message}
+    await record(connection, domain, step.action, actor, facts, told)
     after = await load(connection, domain_id)
     assert after is not None  # noqa: S101 -- the row is locked by this transaction
     return after
 
 
 async def record(
-    connection: asyncpg.Connection[Any], domain: Domain, action: str, actor: str, facts: Mapping[str, Any]
+    connection: asyncpg.Connection[Any],
+    domain: Domain,
+    action: str,
+    actor: str,
+    facts: Mapping[str, Any],
+    told: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """The audit row and the notification of an operation, in its transaction."""
+    """The audit row and the notification of an operation, in its transaction. `told`: for the notification alone."""
     text = json.dumps(dict(facts), default=str)
     await connection.execute(
         "INSERT INTO audit (tenant_id, domain_id, hostname, actor, action, detail) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -112,5 +120,5 @@ async def record(
         domain.tenant_id,
         domain.id,
         f"domain.{action}",
-        json.dumps({"hostname": domain.hostname, **facts}, default=str),
+        json.dumps({"hostname": domain.hostname, **facts, **told}, default=str),
     )

@@ -14,6 +14,8 @@ import asyncpg
 
 from control.limits.gcra import Level, ask
 from control.limits.policy import Policy, Scope
+from control.limits.refusal import bucket_of
+from control.limits.spending import minute
 from core.domain import NextAttempt
 
 # What comes sooner is as good as under way.
@@ -43,20 +45,15 @@ class Forecast:
         now = self._now()
         orders = rows[0]["orders"]
         levels = {row["bucket"]: Level(row["tat"], row["clock"]) for row in rows if row["bucket"] is not None}
-        at = max(
-            [now]
-            + [level.tat for name, level in levels.items() if name not in self._rates]  # the CA's own word
-            + [ask(rate, levels.get(name), now, orders + 1).until for name, rate in self._rates.items()]
-        )
+        times = [ask(rate, levels.get(name), now, orders + 1).until for name, rate in self._rates.items()]
+        if refused := levels.get(bucket_of(Scope.ACCOUNT)):
+            times.append(refused.tat)
+        at = max(times, default=now)
         if at - now < SOON:
             return None
-        message = f"{_counted(orders)} before this one at the CA's rate limit; the next attempt is {_about(at)}."
+        message = f"{_counted(orders)} before this one at the CA's rate limit; the next attempt is about {minute(at)}."
         return NextAttempt(at, "queued", message)
 
 
 def _counted(orders: int) -> str:
     return "No order is" if orders == 0 else "One order is" if orders == 1 else f"About {orders:,} orders are"
-
-
-def _about(at: datetime) -> str:
-    return f"about {at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -72,6 +72,11 @@ def spend(rate: Rate, level: Level | None, now: datetime) -> Level:
     return Level(min(tat + rate.interval, clock + rate.interval * rate.capacity), clock)
 
 
+def give_back(rate: Rate, level: Level) -> Level:
+    """The level after something that was counted did not happen; a bucket is never fuller than full."""
+    return Level(max(level.tat - rate.interval, level.clock), level.clock)
+
+
 def _at(level: Level | None, now: datetime) -> tuple[datetime, datetime]:
     """The TAT, not before the bucket's clock; and the clock."""
     if level is None:

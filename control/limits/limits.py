@@ -8,24 +8,23 @@ Time is PostgreSQL's own, one clock for all replicas: a replica whose clock jump
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import asyncpg
 
 from control.limits import refusal
-from control.limits.gcra import Answer, Level, ask, spend
-from control.limits.policy import LETSENCRYPT, Bucket, Policy, Scope, Spent
-from core.errors import NameplateError
+from control.limits.gcra import Level, ask
+from control.limits.policy import LETSENCRYPT, Policy, Scope, Spent
+from control.limits.spending import Fill, LimitReached, failure, keys, minute, order
+
+__all__ = ("UNLIMITED", "LimitReached", "Limits")
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 Clock: TypeAlias = Callable[[], datetime]
 
 UNLIMITED = 1_000_000  # the room at a CA that has no limits
-LONGEST_KEY = 255  # characters; a longer set of names is kept by its hash
 
 # New rows and known ones alike are locked in the order of their names, and given back.
 LOCK = """
@@ -52,25 +51,6 @@ REFUSE = """
 INSERT INTO rate_buckets AS r (directory_url, bucket, key, tat, clock) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (directory_url, bucket, key) DO UPDATE SET tat = greatest(r.tat, excluded.tat), clock = excluded.clock
 """
-
-
-class LimitReached(NameplateError):
-    """Nothing was spent. `until`: when it may be tried again. `bucket`, `key`: the one that is empty longest."""
-
-    who = "nobody"  # has to act: it passes
-
-    def __init__(self, code: str, message: str, until: datetime, bucket: str, key: str) -> None:
-        super().__init__(code, message)
-        self.until = until
-        self.bucket = bucket
-        self.key = key
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    bucket: Bucket
-    key: str
-    level: Level
 
 
 class Limits:
@@ -101,29 +81,19 @@ class Limits:
 
         The transaction must be rolled back then. `renewal_exempt`: the order names what it replaces, in its window.
         """
-        policy = [one for one in self.policy(directory_url) if one.counts_spared or not renewal_exempt]
-        rows = await self._locked(connection, directory_url, policy, hostnames)
+        policy = self.policy(directory_url)
+        if renewal_exempt:
+            policy = [one for one in policy if one.counts_spared]
+        fills = await self._locked(connection, directory_url, policy, hostnames)
         now = await self._time(connection)
         await self._check_refused(connection, directory_url, hostnames, now)
-        answers = [(row, ask(row.bucket.rate, row.level, now)) for row in rows]
-        if not renewal_exempt:
-            _check(answers)
-        await _write(
-            connection,
-            directory_url,
-            [
-                (row, answer.after if answer.allowed else spend(row.bucket.rate, row.level, now))
-                for row, answer in answers
-                if row.bucket.spent is Spent.BY_ORDER
-            ],
-        )
+        await _write(connection, directory_url, order(fills, now, exempt=renewal_exempt))
 
     async def failed_validation(self, connection: Connection, directory_url: str, hostname: str) -> None:
         """The CA has counted a failed authorization of the name."""
         policy = [one for one in self.policy(directory_url) if one.spent is Spent.BY_FAILURE]
-        rows = await self._locked(connection, directory_url, policy, [hostname])
-        now = await self._time(connection)
-        await _write(connection, directory_url, [(row, spend(row.bucket.rate, row.level, now)) for row in rows])
+        fills = await self._locked(connection, directory_url, policy, [hostname])
+        await _write(connection, directory_url, failure(fills, await self._time(connection)))
 
     async def not_issued(self, connection: Connection, directory_url: str, hostname: str) -> None:
         """An order has failed at the CA, so that no certificate comes of it."""
@@ -134,7 +104,7 @@ class Limits:
                        WHERE directory_url = $1 AND bucket = $2 AND key = ANY($3)""",
                     directory_url,
                     one.name,
-                    list(self._keys(one.scope, [hostname])),
+                    list(keys(one.scope, [hostname], self._registered_domain)),
                     one.rate.interval,
                 )
 
@@ -145,7 +115,7 @@ class Limits:
             "DELETE FROM rate_buckets WHERE directory_url = $1 AND bucket = ANY($2) AND key = ANY($3)",
             directory_url,
             [one.name for one in buckets],
-            [key for one in buckets for key in self._keys(one.scope, [hostname])],
+            [key for one in buckets for key in keys(one.scope, [hostname], self._registered_domain)],
         )
 
     async def refused_by_ca(
@@ -162,8 +132,8 @@ class Limits:
         """
         now = await self._time(connection)
         refused = refusal.read(problem_detail, now, until)
-        (key,) = self._keys(refused.scope, [hostname])
-        await connection.execute(REFUSE, directory_url, _refused(refused.scope), key, refused.until, now)
+        (key,) = keys(refused.scope, [hostname], self._registered_domain)
+        await connection.execute(REFUSE, directory_url, refusal.bucket_of(refused.scope), key, refused.until, now)
         return refused.until
 
     async def room(
@@ -175,7 +145,7 @@ class Limits:
             "SELECT bucket, tat, clock FROM rate_buckets WHERE directory_url = $1 AND key = ''", directory_url
         )
         levels = {row["bucket"]: Level(row["tat"], row["clock"]) for row in rows}
-        refused = levels.get(_refused(Scope.ACCOUNT))
+        refused = levels.get(refusal.bucket_of(Scope.ACCOUNT))
         if refused is not None and refused.tat > moment:
             return 0
         account = [one for one in self.policy(directory_url) if one.scope is Scope.ACCOUNT]
@@ -187,61 +157,33 @@ class Limits:
         time: datetime = await connection.fetchval("SELECT clock_timestamp()")
         return time
 
-    def _keys(self, scope: Scope, hostnames: Sequence[str]) -> Iterable[str]:
-        """A wildcard is authorized under its parent's name, and counts for it."""
-        match scope:
-            case Scope.ACCOUNT:
-                return ("",)
-            case Scope.REGISTERED_DOMAIN:
-                return {self._registered_domain(name) for name in hostnames}
-            case Scope.NAME:
-                return {name.removeprefix("*.") for name in hostnames}
-            case Scope.EXACT_SET:
-                names = ",".join(sorted(set(hostnames)))
-                return (names if len(names) <= LONGEST_KEY else sha256(names.encode()).hexdigest(),)
-
     async def _locked(
         self, connection: Connection, directory_url: str, policy: Policy, hostnames: Sequence[str]
-    ) -> Sequence[_Row]:
+    ) -> Sequence[Fill]:
         buckets = {one.name: one for one in policy}
-        wanted = [(one.name, key) for one in policy for key in self._keys(one.scope, hostnames)]
+        wanted = [(one.name, key) for one in policy for key in keys(one.scope, hostnames, self._registered_domain)]
         if not wanted:
             return ()
         now = self._now() if self._now is not None else None
         found = await connection.fetch(LOCK, directory_url, *map(list, zip(*wanted, strict=True)), now)
-        return [_Row(buckets[name], key, Level(tat, clock)) for name, key, tat, clock in found]
+        return [Fill(buckets[name], key, Level(tat, clock)) for name, key, tat, clock in found]
 
     async def _check_refused(
         self, connection: Connection, directory_url: str, hostnames: Sequence[str], now: datetime
     ) -> None:
-        wanted = [(_refused(scope), key) for scope in Scope for key in self._keys(scope, hostnames)]
+        wanted = [
+            (refusal.bucket_of(scope), key)
+            for scope in Scope
+            for key in keys(scope, hostnames, self._registered_domain)
+        ]
         row = await connection.fetchrow(REFUSED, directory_url, *map(list, zip(*wanted, strict=True)), now)
         if row is not None:
             of = f" for {row['key']}" if row["key"] else ""
-            message = f"A rate limit of the CA is reached{of}; it takes no order before {_minute(row['tat'])}."
+            message = f"A rate limit of the CA is reached{of}; it takes no order before {minute(row['tat'])}."
             raise LimitReached("ca_rate_limited", message, row["tat"], row["bucket"], row["key"])
 
 
-def _check(answers: Sequence[tuple[_Row, Answer]]) -> None:
-    full = [(answer.until, row) for row, answer in answers if not answer.allowed]
-    if not full:
-        return
-    until, row = max(full, key=lambda one: one[0])
-    subject = row.bucket.subject.format(key=row.key)
-    message = f"{subject[0].upper()}{subject[1:]}: at the CA's limit until {_minute(until)}."
-    raise LimitReached(row.bucket.code, message, until, row.bucket.name, row.key)
-
-
-async def _write(connection: Connection, directory_url: str, levels: Sequence[tuple[_Row, Level]]) -> None:
-    if levels:
-        spent = [(row.bucket.name, row.key, level.tat, level.clock) for row, level in levels]
+async def _write(connection: Connection, directory_url: str, fills: Sequence[Fill]) -> None:
+    if fills:
+        spent = [(one.bucket.name, one.key, one.level.tat, one.level.clock) for one in fills]
         await connection.execute(WRITE, directory_url, *map(list, zip(*spent, strict=True)))
-
-
-def _refused(scope: Scope) -> str:
-    """The bucket that keeps the CA's own word; its TAT is the time that the CA gave."""
-    return f"refused_{scope.value}"
-
-
-def _minute(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -13,8 +13,8 @@ exact set all the same. A success empties `failures_in_row`. What is held back p
 and the CA's: nine minutes for an order, almost seven hours until its certificate is issued; one attempt at a name
 that is under way while another fails.
 
-The CA counts a certificate when it is issued (an order that failed is given back here), and lets renewals of the same names past its first two limits. Here they
-are counted with the order, and always: never later, and never less, than the CA does.
+The CA counts a certificate when it is issued, and lets renewals of the same names past its first two limits. Here
+they are counted with the order (one that fails gives it back), and always: never later, never less, than the CA does.
 """
 
 from __future__ import annotations
@@ -115,5 +115,8 @@ LETSENCRYPT: Policy = (
 
 # Of a CA of one's own, and of the tests': only what the CA itself says is obeyed.
 NONE: Policy = ()
+
+# An order that reaches the CA later after it was counted is counted anew before it is sent (half of what is held back).
+COUNTED_FOR = ORDER.rate.interval * ORDER.rate.held_back / 2
 
 POLICIES: Mapping[str, Policy] = MappingProxyType({"letsencrypt": LETSENCRYPT, "none": NONE})

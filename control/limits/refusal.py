@@ -33,6 +33,11 @@ class Refusal:
     until: datetime
 
 
+def bucket_of(scope: Scope) -> str:
+    """The bucket that keeps the CA's own word: its TAT is the time that the CA gave."""
+    return f"refused_{scope.value}"
+
+
 def read(detail: str, now: datetime, retry_at: datetime | None = None) -> Refusal:
     """`detail`: of the problem document. `retry_at`: by its Retry-After, which comes before the sentence's own time."""
     scope = next((scope for sentence, scope in SENTENCES if sentence.search(detail)), None)

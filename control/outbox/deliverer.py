@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,9 +21,11 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from control.db.away import AWAY
+from control.outbox.admin import AdminEndpoints
 from control.outbox.backoff import delay
 from control.outbox.message import Answer, Failed, Message, Receiver, Taken
 from control.outbox.queue import BATCH, Claim, Due, LeaseGone, Queue
+from control.outbox.signing import Secrets
 from control.vault import VaultError
 
 POLL = 2.0  # seconds at most between two looks: a notification is only a hint
@@ -75,13 +77,14 @@ class DeliveryMetrics:
 
 
 class Deliverer:
-    """`senders`: by kind of endpoint. `forget`: destroys the signing secret of an endpoint that is removed."""
+    """`senders`: by kind of endpoint. `secrets`: of webhooks. `admin`: registered once the database is reached."""
 
     def __init__(
         self,
         queue: Queue,
         senders: Mapping[str, Sender],
-        forget: Callable[[UUID], Awaitable[None]],
+        secrets: Secrets,
+        admin: AdminEndpoints,
         metrics: DeliveryMetrics,
         now: Callable[[], datetime],
         places: Places = Places(),
@@ -89,7 +92,9 @@ class Deliverer:
     ) -> None:
         self._queue = queue
         self._senders = senders
-        self._forget = forget
+        self._secrets = secrets
+        self._admin = admin
+        self._is_registered = False
         self._metrics = metrics
         self._now = now
         self._places = places
@@ -233,14 +238,16 @@ class Deliverer:
             return Failed("timeout", f"No answer came within {self._places.deadline:g} s.")
 
     async def _sweep(self) -> None:
-        """Remove what tenants have withdrawn, with its secret; and look at the figures."""
-        for endpoint_id in await self._queue.withdrawn(100):
-            try:
-                await self._forget(endpoint_id)
-            except VaultError as error:
-                log.warning("signing_secret_not_destroyed", code=error.code)
-                break
-            await self._queue.remove(endpoint_id)
+        """The admin's endpoints; what tenants have withdrawn, with its secrets; and the figures."""
+        try:
+            if not self._is_registered:
+                await self._admin.register()
+                self._is_registered = True
+            for endpoint_id in await self._queue.withdrawn(100):
+                await self._secrets.destroy(endpoint_id)
+                await self._queue.remove(endpoint_id)
+        except VaultError as error:
+            log.warning("signing_secrets_unreachable", code=error.code)
         figures = await self._queue.figures()
         self._metrics.waiting.set(figures.waiting)
         self._metrics.dead.set(figures.dead)

@@ -92,6 +92,13 @@ class Secrets:
         data = SigningSecrets(secret).to_data()
         return await self._vault.write(signing_secret_path(endpoint_id), data, cas=0)
 
+    async def latest(self, endpoint_id: UUID, secret: str) -> int:
+        """The version that is there, whoever wrote it; or this secret's, if there is none."""
+        stored, cas = await self._vault.read_with_cas(signing_secret_path(endpoint_id))
+        if stored is not None:
+            return stored.version
+        return await self._vault.write(signing_secret_path(endpoint_id), SigningSecrets(secret).to_data(), cas=cas)
+
     async def rotate(self, endpoint_id: UUID, version: int, secret: str) -> tuple[int, datetime]:
         """Replace the one of this version. Returns the new version, and until when the old one signs too.
 

@@ -68,7 +68,7 @@ HOLD = "UPDATE notification_endpoints SET held_until = $2 WHERE id = $1"
 DISABLE = """UPDATE notification_endpoints SET disabled_at = $2, disabled_code = $3 WHERE id = $1
     AND disabled_at IS NULL RETURNING true"""
 TOLD_DEAD = """UPDATE notification_endpoints SET told_dead_at = $2 WHERE id = $1
-    AND (told_dead_at IS NULL OR told_dead_at < $2 - interval '1 day') RETURNING true"""
+    AND (told_dead_at IS NULL OR told_dead_at < $2::timestamptz - interval '1 day') RETURNING true"""
 TELL = "INSERT INTO outbox (tenant_id, domain_id, event, payload) VALUES ($1, $2, $3, $4)"
 RELEASE = """UPDATE notification_endpoints e SET lease_token = NULL, lease_until = NULL,
     due_at = greatest((SELECT min(due_at) FROM deliveries d WHERE d.endpoint_id = e.id AND d.due_at IS NOT NULL),

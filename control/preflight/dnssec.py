@@ -34,6 +34,9 @@ BOGUS = frozenset(
     }
 )
 
+# With these, or with none, nothing was said of the cause.
+SILENT = frozenset({None, "other", "cached_error", "stale_answer"})
+
 Asked = Mapping[Key, Sequence[Outcome]]
 Again = Mapping[Key, Sequence[tuple[Outcome, Outcome]]]
 
@@ -79,11 +82,17 @@ def _decide(
 
 
 def is_bogus(outcomes: Sequence[Outcome], again: Sequence[tuple[Outcome, Outcome]]) -> bool:
-    """Whether DNSSEC is why a question failed. The second try tells it from a trouble that has passed."""
+    """Whether DNSSEC is why a question failed. The second try tells it from a trouble that has passed.
+
+    Of one resolver at least; `again` has a pair for each, in the order of `outcomes`.
+    """
     if any(isinstance(one, ServFail) and one.reason in BOGUS for one in outcomes):
         return True
     return any(
-        isinstance(first, ServFail) and isinstance(checked, ServFail) and isinstance(unchecked, Definitive)
+        isinstance(first, ServFail)
+        and isinstance(checked, ServFail)
+        and {first.reason, checked.reason} <= SILENT
+        and isinstance(unchecked, Definitive)
         for first, (checked, unchecked) in zip(outcomes, again, strict=False)
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 from control.preflight.codes import Code
@@ -41,7 +41,19 @@ def examine(hostname: str, probes: Sequence[Probe], own: Collection[Address], *,
     return check(NAME, code, expected, found, harmless=harmless, hostname=hostname, address=address)
 
 
+def behind(probes: Sequence[Probe], there: Set[Address], own: Set[Address]) -> Set[Address]:
+    """Those of the name's addresses behind which the platform answers.
+
+    Where it answers behind a stranger's address there is a proxy, whose other addresses need not all be tried.
+    """
+    answered = {one.address for one in probes if one.result == "answered"}
+    if answered <= own:
+        return answered
+    return there - {one.address for one in probes if one.result not in {"answered", "untried"}}
+
+
 def decide(probes: Sequence[Probe], own: Collection[Address]) -> tuple[Code, Address | None]:
+    probes = [one for one in probes if one.result != "untried"]
     if not probes:
         return Code.PORT80_UNTRIED, None
     for table, at_home in ((STRANGE, False), (OWN, True)):

@@ -17,9 +17,10 @@ from dns.rdatatype import RdataType
 
 from control.dns.caa import climb
 from control.dns.resolver import Resolver
+from control.outbox.guard import Network
 from control.preflight import addresses, caa, delegation, dnssec, port80
 from control.preflight.addresses import Platform
-from control.preflight.probe import HTTP, HTTPS, Probe, Prober, ProbeToken
+from control.preflight.probe import HTTP, HTTPS, Probe, Prober, ProbeToken, has_route
 from control.preflight.questions import Address, Key, Questions, found
 from control.preflight.report import CaFacts, Challenge, Check, Report
 from core.domain import Domain, Finding
@@ -37,7 +38,8 @@ class Preflight:
     """`platform_target`: below which each tenant has its CNAME target. `delegation`: where DNS-01 is set up.
 
     `apex_ipv4`, `apex_ipv6`: the platform's addresses for apexes; these may be private. `port`, `https_port`: where
-    names are expected to answer; CAs know no others than these defaults. The bounds are in seconds.
+    names are expected to answer; CAs know no others than these defaults. `allowed`: networks that names may lead to
+    although they are not public. `route`: whether packets can leave for an address. The bounds are in seconds.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class Preflight:
         *,
         port: int = HTTP,
         https_port: int = HTTPS,
+        allowed: Sequence[Network] = (),
+        route: Callable[[Address], bool] = has_route,
         dns_within: float = DNS_WITHIN,
         next_within: float = NEXT_WITHIN,
     ) -> None:
@@ -60,6 +64,8 @@ class Preflight:
         self._apex: frozenset[Address] = frozenset((*apex_ipv4, *apex_ipv6))
         self._delegation = delegation
         self._ports = (port, https_port)
+        self._allowed = allowed
+        self._route = route
         self._dns_within = dns_within
         self._next_within = next_within
 
@@ -106,7 +112,7 @@ class Preflight:
                 platform,
                 questions.outcomes(a),
                 questions.outcomes(aaaa),
-                [one.address for one in probes or () if one.result == "answered"],
+                port80.behind(probes or (), _there(domain, questions), platform.all),
                 harmless=not needs_address,
             ),
             None
@@ -145,11 +151,9 @@ class Preflight:
         """None: no question is put on port 80."""
         if token is None or domain.hostname.startswith("*."):
             return None
-        prober = Prober(platform.all, self._next_within, *self._ports)
-        there = found(outcome for key in _both(domain.hostname) for outcome in questions.outcomes(key))
-        return await asyncio.gather(
-            *(prober.probe(address, domain.hostname, token) for address in port80.chosen(there))
-        )
+        prober = Prober(platform.all, self._next_within, *self._ports, self._allowed, self._route)
+        chosen = port80.chosen(_there(domain, questions))
+        return await asyncio.gather(*(prober.probe(address, domain.hostname, token) for address in chosen))
 
     async def _look(self, domain: Domain) -> Finding | None:
         """None: there is none to look at, or it took too long."""
@@ -160,6 +164,11 @@ class Preflight:
                 return await self._delegation(domain)
         except TimeoutError:
             return None
+
+
+def _there(domain: Domain, questions: Questions) -> frozenset[Address]:
+    """All addresses that any resolver sees at the name."""
+    return found(outcome for key in _both(domain.hostname) for outcome in questions.outcomes(key))
 
 
 def _both(name: str) -> tuple[Key, Key]:

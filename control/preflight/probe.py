@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Collection, Mapping
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 from urllib.parse import urljoin, urlsplit
@@ -17,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from control.dns.verdict import printable
-from control.outbox.guard import refusal
+from control.outbox.guard import Network, refusal
 from control.preflight.questions import Address
 
 PREFIX = "/.well-known/acme-challenge/"
@@ -28,7 +29,8 @@ SHOWN = 80  # characters of what strangers' servers say
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-Result = Literal["answered", "wrong_answer", "redirected", "unreachable", "forbidden"]
+# `untried`: this machine has no route there, which says nothing of the CA's.
+Result = Literal["answered", "wrong_answer", "redirected", "unreachable", "forbidden", "untried"]
 
 # In order: the first that fits says what went wrong.
 ERRORS: Mapping[type[Exception], str] = {
@@ -78,19 +80,45 @@ class Probe:
         return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
-class Prober:
-    """`own`: the platform's addresses, which may be of any kind. `within`: seconds for one address."""
+def has_route(address: Address) -> bool:
+    """Whether packets can leave for it from here: many machines have no IPv6. Nothing is sent."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as tried:
+            tried.connect((str(address), HTTP))
+    except OSError:
+        return False
+    return True
 
-    def __init__(self, own: Collection[Address], within: float, port: int = HTTP, https_port: int = HTTPS) -> None:
+
+class Prober:
+    """`own`: the platform's addresses, which may be of any kind. `within`: seconds for one address.
+
+    `allowed`: networks that may be connected to although they are not public. `route`: see has_route.
+    """
+
+    def __init__(
+        self,
+        own: Collection[Address],
+        within: float,
+        port: int = HTTP,
+        https_port: int = HTTPS,
+        allowed: Sequence[Network] = (),
+        route: Callable[[Address], bool] = has_route,
+    ) -> None:
         self._own = frozenset(own)
         self._within = within
         self._ports = {"http": port, "https": https_port}
+        self._allowed = allowed
+        self._route = route
 
     async def probe(self, address: Address, hostname: str, token: ProbeToken) -> Probe:
         """Never raises for what the server there does."""
-        kind = None if address in self._own else refusal(address)
+        kind = None if address in self._own else refusal(address, self._allowed)
         if kind is not None:
             return Probe(address, "forbidden", error=kind)
+        if not self._route(address):
+            return Probe(address, "untried", error="no route from here")
         try:
             async with asyncio.timeout(self._within), _transport() as transport:
                 return await self._follow(transport, address, hostname, token)

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control.acme.directory import Directory
 from control.acme.network import LONGEST_RETRY_AFTER, retry_after
 from control.acme.order import Authorization, NotAcme, Order
-from control.acme.problems import MAX_DETAIL, URN, Problem, explain
+from control.acme.problems import MAX_DETAIL, URN, AcmeRefused, Problem, explain
+from control.acme.renewal_info import LONGEST_POLL, SHORTEST_POLL, RenewalInfo
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -30,6 +32,10 @@ ORDER = {
     "finalize": "https://ca/finalize/1",
 }
 AUTHORIZATION = {"status": "pending", "identifier": IDENTIFIER, "challenges": [CHALLENGE]}
+META = {"caaIdentities": ["ca.example"], "profiles": {"short": "6 days"}, "externalAccountRequired": True}
+DIRECTORY = {"newOrder": "https://ca/order", "renewalInfo": "https://ca/ari", "meta": META}
+WINDOW = {"start": "2026-01-02T03:04:05Z", "end": "2026-01-03T03:04:05.678901234+01:00"}
+RENEWAL = {"suggestedWindow": WINDOW, "explanationURL": "https://ca/why"}
 PROBLEM = {"type": URN + "compound", "detail": "both", "status": 403, "subproblems": [{"type": URN + "caa"}]}
 
 
@@ -62,6 +68,49 @@ def test_an_authorization_is_read_or_refused(fields):
     except NotAcme:
         return
     assert all(one.token.isascii() and "/" not in one.token for one in authorization.challenges)
+
+
+@given(
+    nearly(DIRECTORY)
+    | nearly(META, "website", "termsOfService").map(lambda meta: {**DIRECTORY, "meta": meta})
+    | (JSON | TEXTS).map(lambda one: {**DIRECTORY, "meta": {**META, "caaIdentities": [one], "profiles": {"x": one}}})
+)
+def test_a_directory_is_read_or_refused(fields):
+    try:
+        directory = Directory.from_json(fields)
+    except NotAcme:
+        return
+    meta = directory.meta
+    assert all(url.startswith(("http", "HTTP")) for url in directory.urls.values())
+    assert all(isinstance(one, str) and one == one.lower() for one in meta.caa_identities)
+    assert all(name.isascii() and " " not in name for name in meta.profiles)
+    assert meta.external_account_required in (True, False)
+
+
+DATES = st.datetimes().map(lambda date: f"{date.isoformat()}Z")
+
+
+@given(
+    nearly(RENEWAL)
+    | nearly(WINDOW).map(lambda window: {**RENEWAL, "suggestedWindow": window})
+    | st.builds(lambda start, end: {"suggestedWindow": {"start": start, "end": end}}, DATES, DATES),
+    st.none() | st.timedeltas(),
+)
+def test_renewal_information_is_read_or_refused(fields, wait):
+    try:
+        info = RenewalInfo.from_json(fields, wait)
+    except NotAcme:
+        return
+    assert info.start < info.end
+    assert info.start.tzinfo is info.end.tzinfo is UTC
+    assert SHORTEST_POLL <= info.retry_after <= LONGEST_POLL
+
+
+@given(nearly(PROBLEM), st.none() | st.integers(100, 599))
+def test_a_refusal_of_whatever_kind_says_who_acts_and_whether_it_is_the_ca_as_a_whole(fields, status):
+    refused = AcmeRefused(Problem.from_json(fields, status))
+    assert refused.meaning.code == refused.code
+    assert not (refused.meaning.counts and refused.meaning.outage), "a tenant's mistake is no outage"
 
 
 @given(nearly(PROBLEM), st.none() | st.integers(100, 599), st.booleans())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -45,6 +45,18 @@ def nothing(_step: str) -> None:
     pass
 
 
+find_registered = partial(registered_domain, rules=HostnameRules("platform.test"))
+
+
+def ca_of(wiring: Mapping[str, str], name: str = "test") -> Ca:
+    return Ca(
+        name=name,
+        directory_url=wiring["directory_url"],
+        contact="mailto:ops@platform.test",
+        ca_file=wiring["ca_file"] or None,
+    )
+
+
 def renew_at(certificate: Certificate, domain_id: UUID) -> datetime:
     """As control schedules it, at 30 days before the end."""
     seed = renewal.seed_of(domain_id, certificate.serial)
@@ -63,21 +75,17 @@ class Replica:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, wiring: dict[str, str], name: str = "test") -> AsyncIterator[Replica]:
-        """`wiring`: see Scene.wiring; texts only, so that another process can be given them."""
+    async def start(
+        cls, wiring: dict[str, str], name: str = "test", cas: Sequence[Ca] = (), limits: Limits | None = None
+    ) -> AsyncIterator[Replica]:
+        """`wiring`: see Scene.wiring; texts only, so that another process can be given them. `cas`: instead of its."""
         vault = Vault(wiring["vault"], wiring["mount"], wiring["role_id"], lambda: wiring["secret_id"])
         async with AsyncExitStack() as stack:
             stack.callback(vault.close)
             pool = await stack.enter_async_context(asyncpg.create_pool(wiring["dsn"], min_size=0, max_size=8))
-            ca = Ca(
-                name="test",
-                directory_url=wiring["directory_url"],
-                contact="mailto:ops@platform.test",
-                ca_file=wiring["ca_file"] or None,
-            )
-            authorities = Authorities.of([ca], vault, pool)
+            authorities = Authorities.of(cas or [ca_of(wiring)], vault, pool)
             stack.callback(authorities.close)
-            limits = Limits(partial(registered_domain, rules=HostnameRules("platform.test")))
+            limits = limits or Limits(find_registered)
             ledger = Ledger(pool, f"control:{name}", limits, renew_at)
             yield cls(pool, vault, authorities, Jobs(pool, name), ledger)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +21,7 @@ from embedded.dns import DnsServer
 
 NOW = datetime(2026, 4, 22, 2, 0, tzinfo=UTC)
 V4, V6 = "127.0.0.1", "::1"
-# Where "another server" listens: loopback too, but none of the platform's addresses.
+# Where "another server" listens: none of the platform's addresses, and allowed although it is a loopback address.
 OTHER = "127.0.0.2"
 ZONE = "example"  # a top-level domain of the server's own, so that the climb of CAA ends with an answer
 HOST = f"shop.brand.{ZONE}"
@@ -37,7 +37,7 @@ TOKEN = ProbeToken("probe-token", "probe-token.thumbprint")
 
 def has_ipv6() -> bool:
     """Whether this machine has the IPv6 loopback address."""
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as tried, suppress(OSError):
+    with suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as tried:
         tried.bind((V6, 0))
         return True
     return False
@@ -123,7 +123,7 @@ class Scene:
             try:
                 for host in hosts:
                     port = opened[0].sockets[0].getsockname()[1] if opened else 0
-                    opened.append(await asyncio.start_server(self._serve, host, port))
+                    opened.append(await asyncio.start_server(self.serve, host, port))
             except OSError:
                 for server in opened:
                     server.close()
@@ -134,7 +134,7 @@ class Scene:
                 await stack.enter_async_context(server)
             return int(opened[0].sockets[0].getsockname()[1])
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
@@ -157,11 +157,15 @@ class Scene:
             TARGET,
             [IPv4Address(V4)],
             [IPv6Address(V6)] if ipv6 else [],
-            **{"port": self.port, "https_port": self.port, **arguments},
+            **{"port": self.port, "https_port": self.port, "allowed": [ip_network(OTHER)], **arguments},
         )
 
     async def examine(self, *more: DnsServer, ipv6: bool = True, **arguments: Any) -> Report:
-        settings = {name: arguments.pop(name) for name in ("delegation", "timeout") if name in arguments}
+        settings = {
+            name: arguments.pop(name)
+            for name in ("delegation", "timeout", "https_port", "port", "route")
+            if name in arguments
+        }
         return await self.preflight(*more, ipv6=ipv6, **settings).examine(
             arguments.pop("domain", domain()),
             arguments.pop("facts", FACTS),

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "control": {"core", "api", "control"},
     "embedded": {"core", "control", "embedded"},
     "demo": {"core", "embedded", "demo"},
-    "bench": {"core", "sidecar", "embedded", "bench"},
+    "bench": {"core", "control", "sidecar", "embedded", "bench"},
     "cli": OURS,
 }
 # Libraries that a process must not load, and why.

@@ -31,7 +31,7 @@ from api.app import create_app
 from api.auth import Authenticator, Principal
 from api.instructions import Target
 from api.jwks import KeyFile
-from api.service import Reply
+from api.service import Diagnostician, Reply
 from control.app import http_server
 from control.domains.tenants import TenantDomains
 from core.domain import Domain
@@ -44,8 +44,10 @@ TARGET = Target("custom.platform.io", ("76.76.21.21",))
 VERIFY_TTL = timedelta(hours=72)
 MAX_DOMAINS = 5
 
-EMPTY = """TRUNCATE tenants, custom_domains, certificates, challenges, acme_orders, jobs, changes, audit, outbox,
-    idempotency_keys CASCADE"""
+# The audit is append-only for everybody, so its triggers are away while the tests write its past.
+CHAIN = ("audit", "audit_seals", "audit_heads", "audit_checkpoints")
+EMPTY = f"""TRUNCATE tenants, custom_domains, certificates, challenges, acme_orders, jobs, changes, outbox,
+    idempotency_keys, {", ".join(CHAIN)} CASCADE"""
 
 
 # --- the database
@@ -65,11 +67,31 @@ async def superuser(api_database: Database) -> AsyncIterator[asyncpg.Connection[
     await connection.close()
 
 
+async def rewrite(superuser: asyncpg.Connection[Any], statement: str) -> None:
+    """Execute what the append-only tables refuse."""
+    async with superuser.transaction():
+        for table in CHAIN:
+            await superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER append_only")
+        await superuser.execute(statement)
+        for table in CHAIN:
+            await superuser.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only")
+
+
 @pytest.fixture
 async def database(api_database: Database, superuser: asyncpg.Connection[Any]) -> Database:
     """Empty."""
-    await superuser.execute(EMPTY)
+    await rewrite(superuser, EMPTY)
     return api_database
+
+
+@pytest.fixture
+def pass_time(superuser: asyncpg.Connection[Any]) -> Callable[[str], Awaitable[None]]:
+    """`await pass_time("6 s")`: everything in the audit was that much earlier."""
+
+    async def earlier(interval: str) -> None:
+        await rewrite(superuser, f"UPDATE audit SET at = at - interval '{interval}'")
+
+    return earlier
 
 
 @pytest.fixture
@@ -163,12 +185,17 @@ def rules() -> HostnameRules:
 
 @pytest.fixture(scope="session")
 def make_app(issuer: Issuer, rules: HostnameRules) -> Callable[..., ASGIApp]:
-    """`make_app(pool, max_domains=5)`."""
+    """`make_app(pool, max_domains=5, target=…, diagnostician=…)`."""
 
-    def make(pool: asyncpg.Pool[Any], max_domains: int = MAX_DOMAINS) -> ASGIApp:
+    def make(
+        pool: asyncpg.Pool[Any],
+        max_domains: int = MAX_DOMAINS,
+        target: Target = TARGET,
+        diagnostician: Diagnostician | None = None,
+    ) -> ASGIApp:
         domains = TenantDomains(pool, VERIFY_TTL, max_domains)
         authenticator = Authenticator(KeyFile(issuer.path), issuer=ISSUER, audience=AUDIENCE)
-        return create_app(domains, authenticator, rules, TARGET, CollectorRegistry())
+        return create_app(domains, authenticator, rules, target, CollectorRegistry(), diagnostician=diagnostician)
 
     return make
 

@@ -12,6 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
+from api.representation import timestamp
 from core.domain import Finding
 
 Tenant = Any  # tests/integration/api/conftest.py
@@ -51,7 +52,10 @@ async def test_a_pending_domain_shows_what_is_missing(tenant: Tenant) -> None:
         "ssl": nothing,
         "certificate": None,
         "certExpiry": None,
+        "renewAt": None,
+        "challenges": ["http-01"],
         "failureCount": 0,
+        "nextAttempt": None,
     }
     window = datetime.fromisoformat(body["verification"]["deadline"]) - datetime.fromisoformat(body["createdAt"])
     assert window == timedelta(hours=72)
@@ -60,7 +64,8 @@ async def test_a_pending_domain_shows_what_is_missing(tenant: Tenant) -> None:
 
 async def test_the_findings_and_the_certificate_are_shown(tenant: Tenant, control: asyncpg.Connection[Any]) -> None:
     domain_id = await added(tenant, "shop.example.com")
-    at = datetime(2026, 4, 22, 2, 0, 0, 4000, tzinfo=UTC)
+    at = datetime.now(UTC).replace(microsecond=4000)
+    expiry = timestamp(at + timedelta(days=90))
     dns = Finding("txt_missing", "There is no TXT record.", "tenant", at, {"found": ["x"]})
     ssl = Finding("rate_limited", "The CA asks us to wait.", "ca", at, {})
     certificate = await control.fetchval(
@@ -84,7 +89,7 @@ async def test_the_findings_and_the_certificate_are_shown(tenant: Tenant, contro
     assert body["verification"] == {
         "method": "txt",
         "deadline": body["verification"]["deadline"],
-        "checkedAt": "2026-04-22T02:00:00.004Z",
+        "checkedAt": timestamp(at),
         "code": "txt_missing",
         "message": "There is no TXT record.",
         "who": "tenant",
@@ -95,10 +100,10 @@ async def test_the_findings_and_the_certificate_are_shown(tenant: Tenant, contro
         "serial": "ab",
         "issuer": "CA",
         "fingerprint": "f" * 64,
-        "notBefore": "2026-04-22T02:00:00.004Z",
-        "notAfter": "2026-07-21T02:00:00.004Z",
+        "notBefore": timestamp(at),
+        "notAfter": expiry,
     }
-    assert body["certExpiry"] == "2026-07-21T02:00:00.004Z"
+    assert body["certExpiry"] == expiry
     assert body["failureCount"] == 2
 
 

@@ -119,8 +119,7 @@ async def test_tenants_that_claim_a_hostname_at_once_all_may_try_to_prove_it(add
     callers = [Principal(uuid4(), f"t{n}") for n in range(8)]
     results = await asyncio.gather(*(add(c, "shop.example.com") for c in callers))
     assert len({domain.verification_token for domain in results}) == len({d.target_label for d in results}) == 8
-    assert sum(isinstance(result, HostnameTaken) for result in results) == 7
-    assert await control.fetchval("SELECT count(*) FROM custom_domains") == 1
+    assert await control.fetchval("SELECT count(*) FROM custom_domains") == 8
 
 
 async def test_parallel_additions_do_not_exceed_the_limit(add: Add, caller: Principal, control: Control) -> None:
@@ -335,7 +334,7 @@ async def test_verify_is_refused_a_moment_after_the_last_one(
     domains: TenantDomains,
     caller: Principal,
     control: Control,
-    superuser: Control,
+    pass_time: Callable[[str], Awaitable[None]],
     status: str,
 ) -> None:
     domain = await add(caller, "shop.example.com")
@@ -344,7 +343,7 @@ async def test_verify_is_refused_a_moment_after_the_last_one(
     with pytest.raises(VerificationTooSoon) as refused:
         await domains.verify(caller, domain.id)
     assert 1 <= refused.value.retry_after <= 5
-    await superuser.execute("UPDATE audit SET at = at - interval '6 s'")
+    await pass_time("6 s")
     assert (await domains.verify(caller, domain.id)).requested
 
 

@@ -9,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from core.vault import DEFAULT_CERTIFICATE, eab_path
+from embedded.ari import AriFront
 from embedded.database import Database
+from embedded.dns import DnsServer
 from embedded.identity import IdentityProvider
+from embedded.pebble import Pebble
+from embedded.ports import free_port
 from embedded.vault_mount import VaultMount
 
 
@@ -80,3 +85,44 @@ async def test_the_wrong_roles_a_wrong_secret_and_missing_keys_are_told_apart(
 async def test_an_api_that_would_see_every_tenant_is_found(environment: dict[str, str], database: Database) -> None:
     _, said = await doctor(environment, NAMEPLATE_API_DATABASE_URL=database.superuser_dsn)
     assert said["PostgreSQL, as the tenants' API"].endswith("sees every tenant's rows → connect as nameplate_api")
+
+
+async def test_cas_that_want_other_settings_are_found(
+    environment: dict[str, str], pebble: Pebble, state_dir: Path, tmp_path: Path, vault_mount: VaultMount
+) -> None:
+    del environment["NAMEPLATE_ACME_DIRECTORY_URL"]
+    async with AriFront.start(state_dir, pebble, profiles={"classic": ""}) as front:
+        file = tmp_path / "cas.toml"
+        environment["NAMEPLATE_ACME_CAS_FILE"] = str(file)
+        plain = "".join(
+            f"""[[ca]]
+            name = "{name}"
+            directory_url = "{ca.directory_url}"
+            ca_file = "{ca.ca_bundle}"
+            """
+            for name, ca in (("pebble", pebble), ("front", front))
+        )
+        file.write_text(plain)
+        assert (await doctor(environment))[1]["ACME directory"] == "all 2 answer"
+        file.write_text(f'{plain}\nprofile = "short"\neab = true')
+        _, said = await doctor(environment)
+        assert "front: no profile short, it offers: classic → check NAMEPLATE_ACME_CAS_FILE" in said["ACME directory"]
+    assert said["Vault"].startswith("the platform's own certificate is not there"), "the first thing to mend"
+    await vault_mount.openbao.request(
+        "POST", f"{vault_mount.path}/data/{DEFAULT_CERTIFICATE}", {"data": {"chain": "", "key": ""}}
+    )
+    _, said = await doctor(environment)
+    assert "front's external account binding is not there" in said["Vault"]
+    assert eab_path(front.directory_url) in said["Vault"]
+
+
+async def test_a_ca_that_wants_a_binding_that_is_not_configured_is_found(
+    environment: dict[str, str], state_dir: Path, dns_server: DnsServer, pebble_package: None
+) -> None:
+    async with Pebble.start(
+        state_dir, dns_server=dns_server.address, http_port=free_port(), external_accounts={}
+    ) as binding:
+        environment["NAMEPLATE_ACME_DIRECTORY_URL"] = binding.directory_url
+        environment["NAMEPLATE_ACME_CA_FILE"] = str(binding.ca_bundle)
+        _, said = await doctor(environment)
+    assert "ca: asks for an external account binding → write eab = true" in said["ACME directory"]

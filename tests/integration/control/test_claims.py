@@ -16,7 +16,7 @@ import pytest
 from control.dns.ownership import Look
 from control.domains.claims import prove
 from control.domains.transition import load
-from control.jobs import Jobs
+from control.jobs import Job
 from core.domain import Finding
 from embedded.database import Database
 
@@ -58,7 +58,8 @@ class Room:
         async with self.pool.acquire() as connection, connection.transaction():
             domain = await load(connection, domain_id)
             assert domain is not None
-            job = next(iter([await held(connection, domain_id, token)]))
+            row = await connection.fetchrow("SELECT kind, attempts, asked FROM jobs WHERE domain_id = $1", domain_id)
+            job = Job(domain_id, row["kind"], row["attempts"], token, row["asked"])
             return await prove(connection, job, domain, PROVEN, "control:test", cool_down)
 
     async def row(self, domain_id: UUID) -> asyncpg.Record:
@@ -69,7 +70,9 @@ class Room:
         return "deleted" if row["deleted_at"] else row["status"]
 
     async def delete(self, domain_id: UUID, ago: timedelta = timedelta(0)) -> None:
-        await self.pool.execute("UPDATE custom_domains SET deleted_at = now() - $2::interval WHERE id = $1", domain_id, ago)
+        await self.pool.execute(
+            "UPDATE custom_domains SET deleted_at = now() - $2::interval WHERE id = $1", domain_id, ago
+        )
 
     async def job(self, domain_id: UUID) -> str | None:
         return await self.pool.fetchval("SELECT kind FROM jobs WHERE domain_id = $1", domain_id)
@@ -79,13 +82,6 @@ class Room:
         events = await self.pool.fetch("SELECT event FROM outbox WHERE domain_id = $1 ORDER BY id", domain_id)
         assert [f"domain.{row['action']}" for row in rows] == [row["event"] for row in events]
         return [(row["action"], json.loads(row["detail"])) for row in rows]
-
-
-async def held(connection: asyncpg.Connection[Any], domain_id: UUID, token: UUID) -> Any:
-    from control.jobs import Job
-
-    row = await connection.fetchrow("SELECT * FROM jobs WHERE domain_id = $1", domain_id)
-    return Job(domain_id, row["kind"], row["attempts"], token, row["asked"])
 
 
 @pytest.fixture
@@ -279,7 +275,14 @@ async def state(database: Database, tenant: UUID | None, cool_down: timedelta = 
 
 @pytest.mark.parametrize(
     ("status", "taken"),
-    [("pending", False), ("dns_check", False), ("failed", False), ("verified", True), ("active", True), ("moved", False)],
+    [
+        ("pending", False),
+        ("dns_check", False),
+        ("failed", False),
+        ("verified", True),
+        ("active", True),
+        ("moved", False),
+    ],
 )
 async def test_a_name_is_taken_when_another_tenant_has_it_in_use(
     room: Room, database: Database, status: str, taken: bool
@@ -319,9 +322,12 @@ async def test_asking_brings_the_look_at_the_holder_forward(room: Room, database
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        ("SELECT * FROM domains_v1 WHERE hostname = ANY ('{a.example.com,b.example.com}'::text[])", "idx_domains_proven"),
         (
-            "SELECT id FROM custom_domains WHERE tenant_id = gen_random_uuid() AND hostname = 'a' AND deleted_at IS NULL",
+            "SELECT * FROM domains_v1 WHERE hostname = ANY ('{a.example.com,b.example.com}'::text[])",
+            "idx_domains_proven",
+        ),
+        (
+            "SELECT FROM custom_domains WHERE tenant_id = gen_random_uuid() AND hostname = 'a' AND deleted_at IS NULL",
             "idx_domains_claims",
         ),
         (

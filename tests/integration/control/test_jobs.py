@@ -150,7 +150,7 @@ async def test_a_handler_that_fails_is_tried_again_later_and_the_worker_lives_on
     handler = Recording(ZeroDivisionError())
     task = asyncio.create_task(worker(Jobs(pool, "a"), handler).run())
     try:
-        row = (await eventually(lambda: _delayed(pool)))[0]
+        row = (await eventually(lambda: _delayed(pool), timeout=30))[0]
         assert row["attempts"] == 1
         await add_domain("b.example")
         await eventually(lambda: len(handler.ran) == 2)

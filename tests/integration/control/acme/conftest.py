@@ -14,10 +14,14 @@ from control.acme.ca import Ca
 from control.certificates.authorities import Authority
 from control.vault import Vault
 from embedded.ari import AriFront
+from embedded.background import Background
+from embedded.dns import DnsServer
 from embedded.pebble import Pebble
+from embedded.ports import free_port
 from embedded.vault_mount import VaultMount
 
 MakeAuthority = Callable[..., Authority]
+HMAC = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 
 
 @pytest.fixture
@@ -25,6 +29,12 @@ def vault(vault_mount: VaultMount) -> Any:
     vault = Vault(vault_mount.url, vault_mount.path, vault_mount.control.role_id, lambda: vault_mount.control.secret_id)
     yield vault
     vault.close()
+
+
+@pytest.fixture
+def hmac() -> str:
+    """That of `kid-1` at the binding Pebble."""
+    return HMAC
 
 
 @pytest.fixture
@@ -42,10 +52,37 @@ def authority(vault: Vault, pool: asyncpg.Pool[Any]) -> Any:
         yield make
 
 
+@pytest.fixture(scope="session")
+def trusting(background: Background, session_dir: Path, dns_server: DnsServer, pebble_package: None) -> Pebble:
+    """A Pebble that believes whoever asks, at once."""
+    start = Pebble.start(
+        session_dir,
+        dns_server=dns_server.address,
+        http_port=free_port(),
+        no_sleep=True,
+        always_valid=True,
+        name="trusting-pebble",
+    )
+    return background.enter(start)
+
+
+@pytest.fixture(scope="session")
+def binding(background: Background, session_dir: Path, dns_server: DnsServer, pebble_package: None) -> Pebble:
+    """A Pebble that binds every account to the external key `kid-1`."""
+    start = Pebble.start(
+        session_dir,
+        dns_server=dns_server.address,
+        http_port=free_port(),
+        external_accounts={"kid-1": HMAC},
+        name="binding-pebble",
+    )
+    return background.enter(start)
+
+
 @pytest.fixture
-async def front(state_dir: Path, pebble: Pebble) -> AsyncIterator[AriFront]:
-    """The session's Pebble behind a CA's modern face."""
+async def front(state_dir: Path, trusting: Pebble) -> AsyncIterator[AriFront]:
+    """The trusting Pebble with the face of a public CA."""
     async with AriFront.start(
-        state_dir, pebble, profiles={"classic": "90 days", "short": "6 days"}, caa_identities=("ca.example",)
+        state_dir, trusting, profiles={"classic": "90 days", "short": "6 days"}, caa_identities=("ca.example",)
     ) as front:
         yield front

@@ -7,8 +7,11 @@ import shutil
 
 import pytest
 
+from control.acme.ca import Ca
 from control.acme.problems import AcmeError, AcmeRefused
+from control.certificates.authorities import Authority
 from embedded.pebble import Pebble
+from embedded.ports import free_port
 
 
 async def test_an_account_that_the_ca_has_lost_is_registered_anew(
@@ -48,11 +51,7 @@ async def test_one_that_was_deactivated_is_the_operators_to_mend(pebble, authori
     assert refused.value.meaning.outage
 
 
-async def test_all_who_wait_for_a_ca_that_is_away_learn_of_it_at_once(pebble, authority, vault, pool):
-    from control.acme.ca import Ca
-    from control.certificates.authorities import Authority
-    from embedded.ports import free_port
-
+async def test_all_who_wait_for_a_ca_that_is_away_learn_of_it_at_once(vault, pool):
     away = Authority(Ca(name="away", directory_url=f"https://127.0.0.1:{free_port()}/dir"), vault, pool)
     errors = await asyncio.gather(*(away.client() for _ in range(8)), return_exceptions=True)
     assert all(isinstance(error, AcmeError) and error.code == "ca_unavailable" for error in errors)

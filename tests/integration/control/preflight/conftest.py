@@ -1,9 +1,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from scenes.preflight import ZONE, Scene
 
 from embedded.dns import DnsServer
-from scenes.preflight import ZONE, Scene
 
 
 @pytest.fixture

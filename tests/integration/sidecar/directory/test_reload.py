@@ -35,8 +35,8 @@ async def told(database: Database) -> None:
 CHANGED = """
     DELETE FROM custom_domains WHERE hostname = 'gone.test';
     UPDATE custom_domains SET status = 'verified' WHERE hostname = 'changed.test';
-    INSERT INTO custom_domains (tenant_id, hostname, verification_token, verify_deadline, status)
-        SELECT id, 'new.test', 'token', now(), 'active' FROM tenants LIMIT 1;
+    INSERT INTO custom_domains (tenant_id, hostname, verification_token, verify_deadline, status, acme_label)
+        SELECT id, 'new.test', 'token', now(), 'active', md5('new') FROM tenants LIMIT 1;
 """
 REASONS = {
     "another_feed": "UPDATE feed SET id = gen_random_uuid()",

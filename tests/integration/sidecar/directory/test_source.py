@@ -97,14 +97,15 @@ async def test_a_flood_of_made_up_names_cannot_spend_more_than_the_budget(
     await rows.domains(f"s{n}.test" for n in range(30))
     async with running(database.sidecar_dsn, state_dir, capacity=5, misses_per_second=20) as sidecar:
         await eventually(lambda: sidecar.feed.reads > 0)
-        before = sidecar.service.postgres.statements.sent
+        before, started = sidecar.service.postgres.statements.sent, time.monotonic()
         results = await asyncio.gather(
             *(sidecar.service.source.load(f"made-up-{n}.test") for n in range(1000)), return_exceptions=True
         )
+        budget = 25 + 20 * (time.monotonic() - started)
         refused = [result for result in results if isinstance(result, Refused)]
-        assert len(refused) >= 1000 - 25
+        assert len(refused) >= 1000 - budget
         assert [result for result in results if result is not None and not isinstance(result, Refused)] == []
-        assert sidecar.service.postgres.statements.sent - before <= 30
+        assert sidecar.service.postgres.statements.sent - before <= budget + 5
         assert sidecar.service.source.refused == len(refused)
 
 
