@@ -28,7 +28,7 @@ demo: $(STAMP)  ## start everything and play two tenants; ONCE=1 ends by itself
 
 .PHONY: test
 test: $(STAMP)  ## the whole suite on real servers; TESTS=tests/unit for a part
-	@$(BIN)/python -m embedded.debian pebble nghttp2-client wrk >/dev/null
+	@$(BIN)/python -m embedded.debian pebble nghttp2-client wrk knot unbound >/dev/null
 ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
 else  # in two halves side by side, each with servers of its own; the second's output comes when the first has ended
@@ -41,6 +41,10 @@ endif
 .PHONY: bench
 bench: $(STAMP)  ## measure: figures, goals and plots in bench/results; SCENARIOS="check scale", QUICK=1
 	@$(BIN)/nameplate bench $(SCENARIOS) $(if $(filter-out 0 no,$(QUICK)),--quick)
+
+.PHONY: simulate
+simulate: $(STAMP)  ## two years of 5,000 certificates in a minute: bench/results/lifecycle.json; QUICK=1
+	@$(BIN)/python -m bench.simulate $(if $(filter-out 0 no,$(QUICK)),--quick)
 
 .PHONY: check
 check: $(STAMP)  ## format, lint, types, imports between the packages

@@ -14,12 +14,14 @@ from api.auth import Authenticator
 from api.caller import Callers
 from api.diagnosis import DiagnosisResource
 from api.domains import DomainsResource
+from api.endpoints import Endpoints
 from api.exchange import Exchange, RequestMetrics
 from api.health import Health
 from api.history import HistoryResource
 from api.imports import ImportsResource
 from api.instructions import Target
 from api.names import Names
+from api.notifications import NotificationsResource
 from api.openapi import Document
 from api.operations import OPERATIONS, PREFIXES
 from api.problems import exception_handlers, problem_routes
@@ -41,14 +43,16 @@ def create_app(
     registry: CollectorRegistry,
     *,
     diagnostician: Diagnostician | None = None,
+    endpoints: Endpoints | None = None,
     now: Callable[[], datetime] = now,
 ) -> ASGIApp:
     """`target`: what tenants' DNS records are to point to. `registry`: shown at /metrics; gets the API's figures.
 
-    `diagnostician`: None where diagnoses are not offered.
+    `diagnostician`, `endpoints`: None where diagnoses or notifications are not offered.
     """
     callers, names = Callers(authenticator), Names(rules, target)
     resource = DomainsResource(domains, callers, names, target, now)
+    notifications = NotificationsResource(endpoints, callers)
     handlers: dict[str, Handler] = {
         "addDomain": resource.add,
         "importDomains": ImportsResource(domains, callers, names, target).add,
@@ -62,6 +66,14 @@ def create_app(
         "diagnoseDomain": DiagnosisResource(domains, callers, diagnostician, now).show,
         "auditDomain": HistoryResource(domains, callers).show,
         "getQuota": QuotaResource(domains, callers).show,
+        "addEndpoint": notifications.add,
+        "listEndpoints": notifications.list,
+        "getEndpoint": notifications.show,
+        "deleteEndpoint": notifications.delete,
+        "rotateEndpointSecret": notifications.rotate,
+        "testEndpoint": notifications.test,
+        "listDeliveries": notifications.deliveries,
+        "retryDelivery": notifications.retry,
     }
     health = Health(domains, registry)
     app = Starlette(

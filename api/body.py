@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -95,15 +96,21 @@ def parse(raw: bytes, fields: Collection[str]) -> Mapping[str, str]:
     return members(raw, dict.fromkeys(fields, str))
 
 
-def members(raw: bytes, fields: Mapping[str, type]) -> Mapping[str, Any]:
-    """The members of the object in `raw`, which must be exactly `fields`, of these types. Raises only Problem."""
+def members(
+    raw: bytes, fields: Mapping[str, type], optional: Mapping[str, type] = MappingProxyType({})
+) -> Mapping[str, Any]:
+    """The members of the object in `raw`, which must be exactly `fields`, of these types. Raises only Problem.
+
+    `optional`: those that may be left out, or null, which means the same.
+    """
     value = _load(raw)
     if not isinstance(value, dict):
         raise Problem("wrong_type", f"The body must be a JSON object, not {type_name(value)}.", pointer="")
     for name in value:
-        if name not in fields:
+        if name not in fields and name not in optional:
             raise Problem("unknown_field", f"There is no field {shown(name)} here.", pointer=pointer(name))
-    for name, kind in fields.items():
+    given = {name: kind for name, kind in optional.items() if value.get(name) is not None}
+    for name, kind in {**fields, **given}.items():
         if name not in value:
             raise Problem("missing_field", f"The field {shown(name)} is missing.", pointer=pointer(name))
         if type(value[name]) is not kind:

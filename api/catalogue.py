@@ -137,6 +137,28 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         "wildcard_unsupported": ProblemType(
             422, "Wildcards are not supported", "operator", "They need DNS-01, which this installation does not offer."
         ),
+        # Notifications.
+        "endpoint_not_found": _tenant(404, "No such endpoint", "This tenant has no endpoint with this id."),
+        "delivery_not_found": _tenant(404, "No such delivery", "The endpoint has none with this id to be sent again."),
+        "endpoint_limit_reached": _tenant(409, "The endpoint limit is reached", "Delete an endpoint."),
+        "endpoint_has_no_secret": _tenant(409, "The endpoint has no secret", "Only webhooks are signed."),
+        "kind_unknown": _tenant(422, "The kind is not known", "An endpoint is a webhook or a mailbox."),
+        "address_refused": _tenant(
+            422, "The address is refused", "It is no public https:// URL, or no mail address of the usual form."
+        ),
+        "event_unknown": _tenant(422, "An event is not known", "Choose of those that this document lists."),
+        "mail_unavailable": ProblemType(
+            422, "Mail is not available", "operator", "This installation is not set up to send mail."
+        ),
+        "test_too_soon": ProblemType(
+            429, "The endpoint was tested a moment ago", "nobody", "Wait as long as Retry-After says."
+        ),
+        "secrets_unavailable": ProblemType(
+            503, "Secrets are unavailable", "operator", "Signing secrets can be neither kept nor read now.", 5
+        ),
+        "notifications_unavailable": ProblemType(
+            503, "Notifications are unavailable", "operator", "This installation does not offer them.", 300
+        ),
         # Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07 section 2.7).
         "idempotency_key_reused": _tenant(422, "The Idempotency-Key was used already", "Its request was another one."),
         # Ours.

@@ -31,6 +31,30 @@ DeliveryState = Literal["pending", "delivered", "dead"]
 KINDS: tuple[EndpointKind, ...] = ("webhook", "email")
 DELIVERY_STATES: tuple[DeliveryState, ...] = ("pending", "delivered", "dead")
 MAX_ADDRESS = 2048
+# What tenants are told; the sentences belong to control.
+EVENTS = (
+    "domain.activate",
+    "domain.add",
+    "domain.come_back",
+    "domain.delete",
+    "domain.dns_check",
+    "domain.move_away",
+    "domain.retry",
+    "domain.ssl_error",
+    "domain.ssl_expiring",
+    "domain.ssl_failed",
+    "domain.ssl_issue",
+    "domain.ssl_order",
+    "domain.ssl_pause",
+    "domain.ssl_preflight",
+    "domain.ssl_renew",
+    "domain.ssl_resume",
+    "domain.transfer",
+    "domain.verify",
+    "domain.verify_failed",
+    "notification.endpoint_disabled",
+    "notification.test",
+)
 
 
 @dataclass(frozen=True, slots=True)

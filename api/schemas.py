@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from api.endpoints import DELIVERY_STATES, EVENTS, KINDS, MAX_ADDRESS
 from api.exchange import REQUEST_ID_PATTERN
 from api.idempotency import KEY_PATTERN
 from api.operations import LINE_PROBLEMS
@@ -218,6 +219,46 @@ _EXAMPLE_QUOTA: Mapping[str, Any] = {
     "registrations": {"hours": 24, "limit": 50, "used": 2, "remaining": 48},
 }
 
+_ENDPOINT: Mapping[str, Any] = {
+    "id": {"type": "string", "format": "uuid"},
+    "kind": {"type": "string", "enum": list(KINDS)},
+    "address": _TEXT,
+    "events": {"type": ["array", "null"], "items": _TEXT},
+    "createdAt": _MOMENT,
+    "enabled": {"type": "boolean"},
+    "disabledAt": _nullable(_MOMENT),
+    "disabledCode": {**_nullable(_CODE), "description": "gone: it answered 410. failing: it failed for days."},
+    "failingSince": {**_nullable(_MOMENT), "description": "No attempt has succeeded since."},
+}
+_EXAMPLE_ENDPOINT: Mapping[str, Any] = {
+    "id": ID,
+    "kind": "webhook",
+    "address": "https://hooks.mybrand.co/nameplate",
+    "events": None,
+    "createdAt": "2026-04-22T02:00:00.000Z",
+    "enabled": True,
+    "disabledAt": None,
+    "disabledCode": None,
+    "failingSince": None,
+}
+_EXAMPLE_DELIVERY: Mapping[str, Any] = {
+    "id": ID,
+    "messageId": "msg_0b8f0a864d0c4a559a3b5f3f0f5ad6a1",
+    "event": "domain.activate",
+    "domain": ID,
+    "state": "pending",
+    "attempts": 1,
+    "createdAt": "2026-04-22T02:00:00.000Z",
+    "settledAt": None,
+    "nextAttemptAt": "2026-04-22T02:00:05.000Z",
+    "lastFailure": {
+        "at": "2026-04-22T02:00:00.100Z",
+        "code": "refused",
+        "message": "It answered 500.",
+        "status": 500,
+    },
+}
+
 SCHEMAS: Mapping[str, Schema] = {
     "NewDomain": _object(
         {
@@ -385,6 +426,77 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         examples=[_EXAMPLE_QUOTA],
     ),
+    "NewEndpoint": _object(
+        {
+            "kind": {"type": "string", "enum": list(KINDS)},
+            "address": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_ADDRESS,
+                "description": "An https:// URL on a public address, or a mail address.",
+            },
+            "events": {
+                "type": ["array", "null"],
+                "items": {"type": "string", "enum": list(EVENTS)},
+                "description": "Which are sent; null: all to a webhook, and those worth a mail to a mailbox.",
+            },
+        },
+        optional=("events",),
+        examples=[{"kind": "webhook", "address": "https://hooks.mybrand.co/nameplate"}],
+    ),
+    "Endpoint": _object(_ENDPOINT, examples=[_EXAMPLE_ENDPOINT]),
+    "MadeEndpoint": _object(
+        {
+            **_ENDPOINT,
+            "secret": {
+                "type": ["string", "null"],
+                "pattern": "^whsec_[A-Za-z0-9+/]+=*$",
+                "description": "What a webhook's signatures are verified with. It is not shown again.",
+            },
+        },
+        examples=[{**_EXAMPLE_ENDPOINT, "secret": "whsec_" + "MDEy" * 10 + "MDE="}],
+    ),
+    "EndpointSecret": _object(
+        {
+            "secret": {"type": "string", "pattern": "^whsec_[A-Za-z0-9+/]+=*$"},
+            "previousValidUntil": _nullable(_MOMENT),
+        },
+        examples=[{"secret": "whsec_" + "MDEy" * 10 + "MDE=", "previousValidUntil": "2026-04-23T02:00:00.000Z"}],
+    ),
+    "EndpointList": _object(
+        {"data": {"type": "array", "items": _reference("Endpoint")}}, examples=[{"data": [_EXAMPLE_ENDPOINT]}]
+    ),
+    "Delivery": _object(
+        {
+            "id": {"type": "string", "format": "uuid"},
+            "messageId": {**_TEXT, "description": "The webhook-id header, or the mail's Message-ID before its @."},
+            "event": _TEXT,
+            "domain": {"type": ["string", "null"], "format": "uuid"},
+            "state": {"type": "string", "enum": list(DELIVERY_STATES), "description": "dead: it was given up."},
+            "attempts": _COUNT,
+            "createdAt": _MOMENT,
+            "settledAt": _nullable(_MOMENT),
+            "nextAttemptAt": {**_nullable(_MOMENT), "description": "null too while it waits behind another one."},
+            "lastFailure": {
+                "oneOf": [
+                    {"type": "null"},
+                    _object(
+                        {
+                            "at": {"type": "string", "format": "date-time"},
+                            "code": _CODE,
+                            "message": _TEXT,
+                            "status": {"type": ["integer", "null"], "description": "Of HTTP or SMTP."},
+                        }
+                    ),
+                ]
+            },
+        },
+        examples=[_EXAMPLE_DELIVERY],
+    ),
+    "DeliveryList": _object(
+        {"data": {"type": "array", "maxItems": MAX_LIMIT, "items": _reference("Delivery")}},
+        examples=[{"data": [_EXAMPLE_DELIVERY]}],
+    ),
     "Problem": {
         "type": "object",
         "description": "RFC 9457. `code` is what programs compare; further members depend on it.",
@@ -437,6 +549,27 @@ PARAMETERS: Mapping[str, Schema] = {
         "in": "query",
         "description": "Only domains with this status.",
         "schema": {"type": "string", "enum": list(STATUSES)},
+    },
+    "endpoint": {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "Of an endpoint.",
+        "schema": {"type": "string", "format": "uuid"},
+        "example": ID,
+    },
+    "delivery": {
+        "name": "delivery",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid"},
+        "example": ID,
+    },
+    "deliveryState": {
+        "name": "state",
+        "in": "query",
+        "description": "Only deliveries in this state.",
+        "schema": {"type": "string", "enum": list(DELIVERY_STATES)},
     },
     "Idempotency-Key": {
         "name": "Idempotency-Key",

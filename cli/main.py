@@ -12,7 +12,7 @@ from uuid import UUID
 
 import typer
 
-from cli import audit, certificates
+from cli import audit, certificates, tenants
 from cli.bench import bench
 
 
@@ -159,6 +159,7 @@ def doctor() -> None:
 
 app.command()(bench)
 app.add_typer(audit.app, name="audit", help="Verify the audit log.")
+app.add_typer(tenants.app, name="tenants", help="How many domains tenants may have.")
 app.add_typer(certificates.app, name="certificates", help="Replace certificates before their time.")
 
 if __name__ == "__main__":

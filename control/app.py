@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import os
 import signal
@@ -20,7 +19,6 @@ import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -30,30 +28,15 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
-from api.app import create_app
-from api.auth import Authenticator
-from api.instructions import Target
-from api.jwks import KeyFile, KeyUrl
-from control.acme.account import Account
-from control.certificates.ledger import Ledger
-from control.certificates.obtain import Limits, Obtainer
-from control.certificates.propagation import Propagation
-from control.certificates.revoke import Revoker
-from control.dns.ownership import Ownership
-from control.dns.resolver import resolvers
-from control.domains.tenants import TenantDomains
-from control.domains.verify import Verifier
-from control.housekeeping import keep_tidy
 from control.jobs import Jobs, Kind, new_replica_name
 from control.listener import Listener
+from control.parts import Ground, assemble
 from control.settings import ControlSettings
-from control.vault import Vault
-from control.worker import Handler, JobMetrics, Worker
+from control.worker import JobMetrics, Worker
 from core import log as logs
 from core.errors import NameplateError
 from core.feed import JOBS_CHANNEL, SIDECARS_CHANNEL
 from core.hardening import harden
-from core.hostname import HostnameRules, registered_domain
 from core.loop import runner
 from core.settings import complaints
 
@@ -85,39 +68,12 @@ async def run(settings: ControlSettings, stop: asyncio.Event) -> int:
         stack.callback(bound.close)
         pool = await stack.enter_async_context(pool_of(settings.control_database_url.get_secret_value()))
         api_pool = await stack.enter_async_context(pool_of(settings.api_database_url.get_secret_value()))
-        vault = Vault(
-            settings.vault_addr,
-            settings.vault_mount,
-            settings.vault_role_id,
-            settings.secret_id,
-            str(settings.vault_ca_file) if settings.vault_ca_file else None,
-        )
-        stack.callback(vault.close)
-        account = Account(
-            vault,
-            pool,
-            settings.acme_directory_url,
-            settings.acme_contact or "",
-            str(settings.acme_ca_file) if settings.acme_ca_file else None,
-        )
-        stack.callback(account.close)
-        rules = HostnameRules(settings.platform_domain, settings.blocked_suffixes)
-        propagation = Propagation()
-        ledger = Ledger(pool, actor, settings.acme_directory_url, functools.partial(registered_domain, rules=rules))
-        limits = Limits(failures=settings.max_ssl_retries)
-        handlers: dict[Kind, Handler] = {
-            "verify": Verifier(
-                pool,
-                Ownership(resolvers(settings.dns_resolvers), settings.target, now),
-                actor,
-                settings.dns_check_interval,
-                now,
-            ).verify,
-            "obtain": Obtainer(account, vault, ledger, propagation, limits).obtain,
-            "revoke": Revoker(account, vault, pool, actor).revoke,
-        }
+        parts = assemble(Ground(settings, pool, api_pool, registry, actor, now, stack))
         jobs, metrics = Jobs(pool, replica), JobMetrics(registry)
-        workers = {kind: Worker(jobs, kind, handler, CONCURRENCY[kind], metrics) for kind, handler in handlers.items()}
+        workers = {
+            kind: Worker(jobs, kind, handler, CONCURRENCY[kind], metrics, parts.room if kind == "obtain" else None)
+            for kind, handler in parts.handlers.items()
+        }
 
         def wake(kind: str) -> None:
             for name, worker in workers.items():
@@ -126,27 +82,19 @@ async def run(settings: ControlSettings, stop: asyncio.Event) -> int:
 
         listener = Listener(
             settings.control_database_url.get_secret_value(),
-            {JOBS_CHANNEL: wake, SIDECARS_CHANNEL: propagation.heard},
+            {JOBS_CHANNEL: wake, SIDECARS_CHANNEL: parts.propagation.heard},
             on_connect=lambda: wake(""),
         )
-        keys = KeyUrl(settings.jwt_jwks_url) if settings.jwt_jwks_url else KeyFile(jwks_file(settings))
-        if isinstance(keys, KeyUrl):
-            stack.push_async_callback(keys.close)
-        authenticator = Authenticator(
-            keys,
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-            tenant_claim=settings.jwt_tenant_claim,
-        )
-        target = Target(settings.target, [str(ip) for ip in settings.apex_ipv4], [str(ip) for ip in settings.apex_ipv6])
-        domains = TenantDomains(api_pool, settings.verify_ttl, settings.max_per_tenant)
-        server = http_server(create_app(domains, authenticator, rules, target, registry))
+        server = http_server(parts.app)
         log.info("control_starting", replica=replica, api=settings.api_listen)
         return await supervise(
             server,
             bound,
-            [("listener", listener.run()), ("housekeeping", keep_tidy(pool))]
-            + [(f"{kind} worker", worker.run()) for kind, worker in workers.items()],
+            [
+                ("listener", listener.run()),
+                *((f"{kind} worker", worker.run()) for kind, worker in workers.items()),
+                *((name, run()) for name, run in parts.loops.items()),
+            ],
             stop,
         )
 
@@ -212,11 +160,6 @@ def bind(listen: str) -> socket.socket:
         bound.close()
         raise
     return bound
-
-
-def jwks_file(settings: ControlSettings) -> Path:
-    assert settings.jwt_jwks_file is not None  # noqa: S101 -- one of the two is set
-    return settings.jwt_jwks_file
 
 
 def now() -> datetime:

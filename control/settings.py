@@ -115,6 +115,13 @@ class ControlSettings(NotificationSettings, VaultSettings):
         description="A TOML file with several CAs, first choice first: see control.acme.ca.",
     )
 
+    acme_limits: Literal["letsencrypt", "none"] = Field(
+        "letsencrypt", description="The CAs' rate limits, kept before an order is sent; none: of a CA of one's own."
+    )
+    challenge_port: int = Field(
+        80, ge=1, le=65535, description="Where the CAs fetch HTTP-01 challenges; another port than 80 only for tests."
+    )
+
     # DNS-01, which wildcards need. Without a zone it is off.
     acme_dns_zone: HostnameSetting | None = Field(
         None, description="A zone of the platform for DNS-01: tenants' CNAMEs at _acme-challenge lead into it."

@@ -52,7 +52,8 @@ class Fault:
     """What goes wrong for a name: an answer code, no answer at all, or seconds of delay before the answer.
 
     `error`: an Extended DNS Error that goes with the code (RFC 8914). `checked`: whoever disables checking (CD) is
-    spared, as by a validating resolver whose zone has broken signatures.
+    spared, as by a validating resolver whose zone has broken signatures. `first`: only so many questions of a name and
+    type meet it, counted from the server's start.
     """
 
     rcode: Rcode | None = None
@@ -60,6 +61,7 @@ class Fault:
     delay: float = 0.0
     error: EDECode | None = None
     checked: bool = False
+    first: int | None = None
 
 
 NO_FAULT = Fault()
@@ -173,7 +175,9 @@ class DnsServer:
         name, rdtype = query.question[0].name, query.question[0].rdtype
         self._counts[name, rdtype] += 1
         fault = self._faults.get((name, rdtype)) or self._faults.get((name, None)) or NO_FAULT
-        if fault.checked and query.flags & dns.flags.CD:
+        if (fault.checked and query.flags & dns.flags.CD) or (
+            fault.first is not None and self._counts[name, rdtype] > fault.first
+        ):
             fault = NO_FAULT
         if fault.drop:
             return None, 0.0

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -53,6 +54,7 @@ class Pebble:
         always_valid: bool = False,
         external_accounts: Mapping[str, str] | None = None,
         port: int | None = None,
+        validity: timedelta | None = None,
         name: str = "pebble",
     ) -> AsyncIterator[Pebble]:
         """Run Pebble in `state_dir/{name}` until the block ends.
@@ -61,7 +63,7 @@ class Pebble:
         `no_sleep` validates at once, `sleep_time` bounds the random wait in seconds, `nonce_reject` and `authz_reuse`
         are percentages, `always_valid` skips validation; what is not given keeps Pebble's default. `external_accounts`:
         base64url HMAC keys by key id; given, every new account has to be bound to one of them. `port`: of the
-        directory, for a Pebble that takes the place of one that has ended.
+        directory, for a Pebble that takes the place of one that has ended. `validity`: of the certificates.
         Raises `ServerFailed`, or `PackageMissing` when the program is not installed.
         """
         home = state_dir / name
@@ -81,6 +83,8 @@ class Pebble:
             "externalAccountBindingRequired": external_accounts is not None,
             "externalAccountMACKeys": dict(external_accounts or {}),
         }
+        if validity is not None:
+            configuration["certificateValidityPeriod"] = int(validity.total_seconds())
         (home / "config.json").write_text(json.dumps({"pebble": configuration}, indent=2))
         trust = ssl.create_default_context(cafile=str(tls.authority))
 

@@ -143,10 +143,14 @@ async def start(
     *,
     ca: str = "pebble",
     report: Report = lambda _line: None,
+    validation_pause: int = 1,
     control: Mapping[str, str] | None = None,
     sidecar: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stack]:
-    """Everything, until the block ends. `control` and `sidecar`: settings beside or other than the stack's own."""
+    """Everything, until the block ends. `control` and `sidecar`: settings beside or other than the stack's own.
+
+    `validation_pause`: seconds, at most, before Pebble validates.
+    """
     async with AsyncExitStack() as servers:
         postgres = await servers.enter_async_context(Postgres.start(home))
         report(f"PostgreSQL 18 on {LOOPBACK}:{postgres.port}")
@@ -172,12 +176,19 @@ async def start(
         if ca == "pebble":
             debian.ensure("pebble")
             pebble = await servers.enter_async_context(
-                Pebble.start(home, dns_server=dns.address, http_port=http_port, sleep_time=1)
+                Pebble.start(
+                    home,
+                    dns_server=dns.address,
+                    http_port=http_port,
+                    sleep_time=validation_pause or None,
+                    no_sleep=validation_pause == 0,
+                )
             )
             trust = f"{trust.strip()}\n{pebble.root_pem}"
             acme = {
                 "NAMEPLATE_ACME_DIRECTORY_URL": pebble.directory_url,
                 "NAMEPLATE_ACME_CA_FILE": str(pebble.ca_bundle),
+                "NAMEPLATE_CHALLENGE_PORT": str(http_port),
             }
         report(
             f"ACME directory of {'OpenBao' if ca == 'openbao' else 'Pebble'} on {acme['NAMEPLATE_ACME_DIRECTORY_URL']}"

@@ -51,6 +51,7 @@ remote-control:
 ZONE = """stub-zone:
     name: "{zone}"
     stub-prime: no
+    stub-no-cache: yes
 {servers}
 """
 

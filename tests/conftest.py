@@ -201,6 +201,13 @@ def pebble_package() -> None:
 
 
 @pytest.fixture(scope="session")
+def dns_packages() -> None:
+    """Debian's packages of Knot and Unbound, unpacked if need be."""
+    debian.ensure("knot")
+    debian.ensure("unbound")
+
+
+@pytest.fixture(scope="session")
 def pebble(background: Background, session_dir: Path, dns_server: DnsServer, pebble_package: None) -> Pebble:
     """Pebble with its refused nonces and random waits (of at most 1 s). It fetches HTTP-01 at `pebble.http_port`."""
     return background.enter(

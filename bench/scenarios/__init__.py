@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from bench import profile
 from bench.ground import Ground
 from bench.result import Report
-from bench.scenarios import check, cold, flood, lanes, propagation, restart, scale, soak
+from bench.scenarios import check, cold, flood, issuance, lanes, propagation, restart, scale, soak
 
 Scenario = Callable[[Ground, Report, bool], Awaitable[None]]
 
@@ -26,5 +26,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "restart": restart.run,
 }
 
-EXTRA: Mapping[str, Scenario] = {"profile": profile.run, "soak": soak.run}
-"""Run only when they are named: where time goes; and what takes minutes by itself."""
+EXTRA: Mapping[str, Scenario] = {"issuance": issuance.run, "profile": profile.run, "soak": soak.run}
+"""Run only when they are named: what control does; where time goes; and what takes minutes by itself."""

@@ -28,8 +28,9 @@ class Credit:
         self._at = now
 
     def has_one(self, now: datetime) -> bool:
-        self._credit = min(self._most, self._credit + (now - self._at) // MICROSECOND)
-        self._at = now
+        if now > self._at:  # two orders may overtake each other on their way
+            self._credit = min(self._most, self._credit + (now - self._at) // MICROSECOND)
+            self._at = now
         return self._credit >= self._price
 
     def use(self, now: datetime) -> None:
@@ -48,7 +49,7 @@ class RateLimited(Exception):
 
 @dataclass(slots=True)
 class ModelCa:
-    """`lifetime`: of a certificate issued then. `outages`: it answers nothing. `renewal_information`: it suggests windows.
+    """`lifetime`: of a certificate issued then. `outages`: it answers nothing. `renewal_information`: windows are given.
 
     `orders`, `refusals`, `failures`: what came of what it was asked.
     """

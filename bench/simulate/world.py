@@ -27,6 +27,7 @@ PERMANENT = 0.10  # of all names, broken for good somewhere in the second half
 TEMPORARY = 0.25  # of all names, in each year, broken for a while
 LONGEST_TROUBLE = 12 * DAY
 BRAND = 120  # names of one registered domain, at once
+SMALL = 20  # tenants with one name each, who come within the hour after another's import
 
 
 class Fault(Enum):
@@ -66,6 +67,7 @@ class World:
     end: datetime
     outages: Sequence[tuple[datetime, datetime]]
     incident: datetime  # the CA wants a fifth of its certificates replaced within four days
+    small: range  # the names of tenants who come while another's import waits
 
 
 @dataclass(slots=True)
@@ -76,10 +78,13 @@ class Draw:
     days: int
     seed: int = 7
     _random: random.Random = field(init=False)
+    _small: range = field(init=False)
     _suffixes: PublicSuffixes = field(default_factory=PublicSuffixes)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        first = self.domains // 2 + self.domains // 10
+        self._small = range(first, first + min(SMALL, self.domains // 20))
 
     def world(self) -> World:
         return World(
@@ -87,6 +92,7 @@ class Draw:
             end=START + self.days * DAY,
             outages=self._outages(),
             incident=START + 0.7 * self.days * DAY,
+            small=self._small,
         )
 
     def _registrations(self) -> Iterator[tuple[int, str, datetime]]:
@@ -94,14 +100,17 @@ class Draw:
         brought, imported = self.domains // 2, self.domains // 10
         brand = min(BRAND, self.domains // 10)
         tenants = max(2, self.domains // 5)
+        day = START + 0.15 * self.days * DAY
         for number in range(self.domains):
             tenant = int(tenants * self._random.random() ** 3)  # a few tenants have many
             host = f"shop.brand{number}.com"
             if number < brought:
                 yield tenant, host, START + self._random.random() * DAY / 4
             elif number < brought + imported:
-                yield -1, host, START + 0.15 * self.days * DAY + self._random.random() * timedelta(minutes=10)
-            elif number < brought + imported + brand:
+                yield -1, host, day + self._random.random() * timedelta(minutes=10)
+            elif number in self._small:
+                yield tenants + number, host, day + timedelta(minutes=self._random.uniform(10, 70))
+            elif number < self._small.stop + brand:
                 yield -2, f"shop{number}.brand.co.uk", START + 0.2 * self.days * DAY
             else:
                 yield tenants + number, host, START + self._random.random() * 0.9 * self.days * DAY

@@ -64,7 +64,7 @@ class Ca(BaseModel):
     directory_url: DirectoryUrl
     ca_file: Annotated[FilePath, Field(strict=False)] | None = None
     contact: Contact = ""
-    profile: str | None = Field(None, pattern=r"^[\x21-\x7e]{1,64}$")
+    profile: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,64}$")] | None = None
     eab: bool = False
     caa_identities: Annotated[tuple[HostnameSetting, ...], Field(strict=False, min_length=1)] | None = None
 

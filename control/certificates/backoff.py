@@ -46,13 +46,6 @@ CA_OUT: Sequence[timedelta] = (
     timedelta(minutes=30),  # and every half hour from here
 )
 
-# When a CA says that a limit is reached, but not until when.
-CA_LIMIT: Sequence[timedelta] = (
-    timedelta(minutes=15),
-    timedelta(hours=1),
-    timedelta(hours=3),  # and every three hours from here
-)
-
 # While our own Vault is in trouble: nothing is spent by asking.
 VAULT_TROUBLE: Sequence[timedelta] = (
     timedelta(seconds=1),

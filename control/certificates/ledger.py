@@ -41,9 +41,10 @@ class Limits(Protocol):
     async def succeeded(self, connection: Connection, directory_url: str, hostname: str) -> None: ...
 
     async def refused_by_ca(
-        self, connection: Connection, directory_url: str, hostname: str, problem_detail: str, until: datetime
-    ) -> None:
-        """The CA says that a limit is reached, whatever we have counted."""
+        self, connection: Connection, directory_url: str, hostname: str, problem_detail: str, until: datetime | None
+    ) -> datetime:
+        """The CA says that a limit is reached, whatever we have counted. Returns until when."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +207,13 @@ class Ledger:
                 "UPDATE custom_domains SET ssl_finding = $2 WHERE id = $1", job.domain_id, finding.to_json()
             )
 
-    async def refused_by_ca(self, job: Job, directory_url: str, problem: Mapping[str, Any], until: datetime) -> None:
+    async def refused_by_ca(
+        self, job: Job, directory_url: str, problem: Mapping[str, Any], until: datetime | None
+    ) -> datetime:
+        """Nothing that falls under the CA's limit is sent before the time returned. `until`: by its Retry-After."""
         async with self._held(job) as (connection, domain):
             detail = str(problem.get("detail", ""))
-            await self._limits.refused_by_ca(connection, directory_url, domain.hostname, detail, until)
+            return await self._limits.refused_by_ca(connection, directory_url, domain.hostname, detail, until)
 
     async def next_attempt(self, job: Job, at: datetime, code: str, message: str) -> None:
         """When the tenant can expect the next attempt, and why not before."""

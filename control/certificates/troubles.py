@@ -86,11 +86,11 @@ class Troubles:
         if meaning.counts:
             return await self.failed(OrderFailed(error.problem, meaning))
         if error.problem.name == "rateLimited" and self.authority is not None:
-            until = self._now() + (error.retry_after or backoff.delay(backoff.CA_LIMIT, self._job.attempts))
-            await self._ledger.refused_by_ca(self._job, self.authority.directory_url, detail, until)
+            said = None if error.retry_after is None else self._now() + error.retry_after
+            until = await self._ledger.refused_by_ca(self._job, self.authority.directory_url, detail, said)
             if self.candidates > 1:
                 return await self._postponed(meaning, detail, NEXT_CA)
-            return await self._postponed(meaning, detail, until - self._now())
+            return await self._postponed(meaning, detail, until - self._now() + lateness())
         return await self._elsewhere(error, meaning, detail)
 
     async def unusable(self, error: CertificateError) -> Outcome:

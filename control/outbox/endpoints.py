@@ -30,7 +30,7 @@ from api.endpoints import (
     SecretsUnavailable,
     TestTooSoon,
 )
-from control.db.tenancy import Connection, Tenancy
+from control.domains.tenancy import Connection, Tenancy
 from control.outbox.addresses import parse_mail, parse_url
 from control.outbox.events import TENANT_EVENTS
 from control.outbox.guard import Network

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
+from api.representation import timestamp
 from control.outbox import sql
 from control.outbox.events import audiences, is_mailed
 from control.outbox.message import Failed, Message, Receiver
@@ -142,7 +143,7 @@ class Queue:
 
         An endpoint that is gone, or that has failed for DISABLE_AFTER, is disabled: all that waits for it is given up.
         """
-        facts = {"at": now.isoformat(), "code": failure.code, "message": failure.message, "status": failure.status}
+        facts = {"at": timestamp(now), "code": failure.code, "message": failure.message, "status": failure.status}
         attempt = json.dumps(facts)
         async with self._pool.acquire() as connection, connection.transaction():
             await _hold(connection, claim)

@@ -13,12 +13,12 @@ from control.outbox.addresses import parse_mail, parse_url
 from control.outbox.mail import Sender, SmtpServer
 
 
-def smtp_url(value: SecretStr) -> SecretStr:
+def readable_server(value: SecretStr) -> SecretStr:
     SmtpServer.parse(value.get_secret_value())
     return value
 
 
-def mail_from(value: str) -> str:
+def readable_sender(value: str) -> str:
     Sender.parse(value)
     return value
 
@@ -31,11 +31,11 @@ def mail_address(value: str) -> str:
 
 
 class NotificationSettings(BaseSettings):
-    smtp_url: Annotated[SecretStr, AfterValidator(smtp_url)] | None = Field(
+    smtp_url: Annotated[SecretStr, AfterValidator(readable_server)] | None = Field(
         None, description="smtp:// (STARTTLS) or smtps://USER:PASSWORD@HOST:PORT for mails; without it none are sent."
     )
     smtp_ca_file: FilePath | None = Field(None, description="Trust for its TLS; default: the system's.")
-    mail_from: Annotated[str, AfterValidator(mail_from)] | None = Field(
+    mail_from: Annotated[str, AfterValidator(readable_sender)] | None = Field(
         None, description="The sender of mails: name@example.com or Name <name@example.com>."
     )
     webhook_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(

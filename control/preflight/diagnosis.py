@@ -54,11 +54,6 @@ class Diagnosis:
             )
         return Report([owned(domain, look), *report.checks], report.usable)
 
-    async def reached(self, domain: Domain) -> bool:
-        """Whether a request for the domain on port 80 comes to the platform. Raises what PostgreSQL raises."""
-        async with self._tokens.published(domain.id) as token:
-            return await self._preflight.reached(domain, token)
-
 
 def owned(domain: Domain, look: Look) -> Check:
     """The look at the proof as a check."""

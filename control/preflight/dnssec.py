@@ -14,7 +14,7 @@ from control.dns.outcome import Answer, Definitive, Outcome, ServFail
 from control.dns.verdict import describe
 from control.preflight import show
 from control.preflight.codes import Code
-from control.preflight.questions import Key
+from control.preflight.questions import Key, latest
 from control.preflight.report import Check, check
 
 NAME = "dnssec"
@@ -44,12 +44,14 @@ Again = Mapping[Key, Sequence[tuple[Outcome, Outcome]]]
 def examine(hostname: str, asked: Asked, needed: Sequence[Key], again: Again, *, answered: bool) -> Check:
     """`asked`: all questions about the tenant's names. `needed`: those of which one must have an answer.
 
-    `again`: of those that met a SERVFAIL, what each resolver says now and what with checking disabled.
+    `again`: for those that failed, what each resolver says now and what with checking disabled.
     `answered`: whether any resolver could resolve anything, this name or another.
     """
     bogus = [key for key in asked if is_bogus(asked[key], again.get(key, ()))]
     failing = {key: outcomes for key, outcomes in asked.items() if not all(isinstance(o, Definitive) for o in outcomes)}
-    unresolved = [key for key in needed if not any(isinstance(one, Definitive) for one in asked.get(key, ()))]
+    unresolved = [
+        key for key in needed if not any(isinstance(one, Definitive) for one in latest(asked[key], again.get(key, ())))
+    ]
     code, name = _decide(hostname, asked, needed, bogus, unresolved, list(failing), answered=answered)
     found = {
         _title(key): {one.resolver: describe(one, True) for one in failing[key]} for key in list(failing)[: show.SHOWN]

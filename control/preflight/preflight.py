@@ -21,7 +21,7 @@ from control.outbox.guard import Network
 from control.preflight import addresses, caa, delegation, dnssec, port80
 from control.preflight.addresses import Platform
 from control.preflight.probe import HTTP, HTTPS, Probe, Prober, ProbeToken, has_route
-from control.preflight.questions import Address, Key, Questions, found
+from control.preflight.questions import Address, Key, Questions, found, latest
 from control.preflight.report import CaFacts, Challenge, Check, Report
 from core.domain import Domain, Finding
 from core.target import tenant_target
@@ -96,7 +96,10 @@ class Preflight:
         caa_check, usable = caa.examine(
             domain.hostname,
             authority_facts,
-            [(name, questions.outcomes((name, RdataType.CAA))) for name in climb(domain.hostname)],
+            [
+                (name, latest(questions.outcomes((name, RdataType.CAA)), again.get((name, RdataType.CAA), ())))
+                for name in climb(domain.hostname)
+            ],
             challenge,
         )
         checks: list[Check | None] = [
@@ -124,12 +127,6 @@ class Preflight:
             caa_check,
         ]
         return Report([one for one in checks if one is not None], usable)
-
-    async def reached(self, domain: Domain, token: ProbeToken) -> bool:
-        """Whether our token is found at every address of the name that is tried, and at least at one."""
-        questions, platform = await self._asked(domain, ())
-        probes = await self._probes(domain, questions, platform, token)
-        return bool(probes) and all(one.result == "answered" for one in probes or ())
 
     async def _asked(self, domain: Domain, caa_names: Sequence[str]) -> tuple[Questions, Platform]:
         target = tenant_target(domain.target_label, self._shared_target)

@@ -39,8 +39,8 @@ class Questions:
         return self._asked.get(key, ())
 
     async def again(self, keys: Iterable[Key], within: float) -> Mapping[Key, Sequence[tuple[Outcome, Outcome]]]:
-        """Of those that met a SERVFAIL: what each resolver says now, and what with DNSSEC checking disabled."""
-        failing = [key for key in keys if any(isinstance(one, ServFail) for one in self._asked.get(key, ()))]
+        """For those that failed: what each resolver says now, and what with DNSSEC checking disabled."""
+        failing = [key for key in keys if failed(self._asked.get(key, ()))]
         end = _now() + within
         checked, unchecked = await asyncio.gather(
             asyncio.gather(*(self._all(key, end) for key in failing)),
@@ -69,6 +69,19 @@ class Questions:
     ) -> Outcome:
         async with self._room:
             return await resolver.ask(name, rdtype, end - _now(), checking_disabled=checking_disabled)
+
+
+def failed(outcomes: Sequence[Outcome]) -> bool:
+    """Whether a resolver met a SERVFAIL, or none could tell anything."""
+    definitive = any(isinstance(one, Definitive) for one in outcomes)
+    return not definitive or any(isinstance(one, ServFail) for one in outcomes)
+
+
+def latest(outcomes: Sequence[Outcome], again: Sequence[tuple[Outcome, Outcome]]) -> Sequence[Outcome]:
+    """What each resolver told, at the second try where the first told nothing."""
+    if not again:
+        return outcomes
+    return [one if isinstance(one, Definitive) else now for one, (now, _) in zip(outcomes, again, strict=True)]
 
 
 def found(outcomes: Iterable[Outcome]) -> frozenset[Address]:

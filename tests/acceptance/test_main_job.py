@@ -12,6 +12,7 @@ import httpx
 import pytest
 from scenes.play import Play, tenants_seen
 
+from demo.customer import ApiRefused
 from embedded.process import ServerFailed
 from embedded.stack import PLATFORM
 
@@ -165,11 +166,77 @@ async def test_a_deleted_domain_s_key_is_destroyed_and_its_certificate_revoked(p
 
 
 async def test_a_name_can_be_brought_again_after_its_deletion(play: Play) -> None:
+    owner = play.customer()
+    body = await play.active(owner, f"shop.{play.zone}")
+    await owner.delete(body["id"])
+    again = await play.active(owner, f"shop.{play.zone}")
+    assert again["certificate"]["serial"] != body["certificate"]["serial"]
+    assert tenants_seen(await play.visit(f"shop.{play.zone}")) == [str(owner.tenant_id)]
+
+
+async def test_a_deleted_name_cools_down_and_its_records_left_behind_prove_nothing_for_others(play: Play) -> None:
     first, second = play.customer(), play.customer()
     body = await play.active(first, f"shop.{play.zone}")
     await first.delete(body["id"])
-    await play.active(second, f"shop.{play.zone}")
+    with pytest.raises(ApiRefused, match="hostname_cooling_down"):
+        await second.register(f"shop.{play.zone}")
+    await cooled_down(play, body["id"])
+    left_behind = await second.register(f"shop.{play.zone}")
+    await play.verify_now(second, left_behind["id"])
+
+    async def looked_at() -> bool:
+        return (await second.detail(left_behind["id"]))["verification"]["code"] is not None
+
+    await play.eventually(looked_at, timeout=10)
+    assert (await second.detail(left_behind["id"]))["status"] == "pending"
+    await play.publish(left_behind)
+    await play.until_active(second, left_behind["id"])
     assert tenants_seen(await play.visit(f"shop.{play.zone}")) == [str(second.tenant_id)]
+
+
+async def test_a_name_that_moves_from_one_tenant_to_another_on_the_platform_is_transferred(play: Play) -> None:
+    """Its records change, and nobody asks the first tenant for anything."""
+    first, second = play.customer(), play.customer()
+    name = f"shop.{play.zone}"
+    held, claimed = await first.register(name), await second.register(name)
+    await play.publish(held)
+    held = await play.until_active(first, held["id"])
+    await play.publish(claimed)
+    await play.verify_now(second, claimed["id"])
+
+    async def is_told_why_it_waits() -> bool:
+        body = await second.detail(claimed["id"])
+        return (body["status"], body["verification"]["code"]) == ("dns_check", "hostname_in_use")
+
+    await play.eventually(is_told_why_it_waits, timeout=10)
+
+    async def has_moved() -> bool:
+        await time_passes(play, held["id"])
+        return (await first.detail(held["id"]))["status"] == "moved"
+
+    await play.eventually(has_moved, timeout=30)
+    body = await play.until_active(second, claimed["id"])
+    assert body["certificate"]["serial"] != held["certificate"]["serial"]
+    assert tenants_seen(await play.visit(name)) == [str(second.tenant_id)]
+    with pytest.raises(ApiRefused, match="domain_not_found"):
+        await first.detail(held["id"])
+
+
+async def time_passes(play: Play, domain_id: str) -> None:
+    """The domain's next look is due."""
+    await execute(play, "UPDATE custom_domains SET look_at = now() WHERE id = $1 AND look_at > now()", domain_id)
+
+
+async def cooled_down(play: Play, domain_id: str) -> None:
+    await execute(play, "UPDATE custom_domains SET deleted_at = now() - interval '25 hours' WHERE id = $1", domain_id)
+
+
+async def execute(play: Play, statement: str, *arguments: str) -> None:
+    connection = await asyncpg.connect(play.stack.dsn())
+    try:
+        await connection.execute(statement, *arguments)
+    finally:
+        await connection.close()
 
 
 async def test_ten_domains_at_once_are_all_served(play: Play) -> None:

@@ -95,7 +95,13 @@ class WebhookServer:
         listener.bind(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(
-            self, lifespan="off", log_config=None, access_log=False, ws="none", ssl_certfile=certificate, ssl_keyfile=key
+            self,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ws="none",
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
         )
         server = _Quiet(config)
         task = asyncio.create_task(server.serve([listener]))

@@ -9,7 +9,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -34,6 +34,7 @@ from api.jwks import KeyFile
 from api.service import Diagnostician, Reply
 from control.app import http_server
 from control.domains.tenants import TenantDomains
+from control.preflight.report import Check, Report
 from core.domain import Domain
 from core.hostname import HostnameRules
 from embedded.background import Background
@@ -173,6 +174,32 @@ def issuer(session_dir: Path) -> Issuer:
     path = session_dir / "api-jwks.json"
     path.write_text(json.dumps({"keys": [jwk]}))
     return Issuer(path, key)
+
+
+# --- diagnoses
+
+
+class Scripted:
+    """What a diagnosis found, or how it failed, told in advance. `asked`: about which domains, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[Domain] = []
+        self.failure: Exception | None = None
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def diagnose(self, domain: Domain) -> Mapping[str, Any]:
+        self.asked.append(domain)
+        await self.go_on.wait()
+        if self.failure is not None:
+            raise self.failure
+        checks = [Check("caa", "caa_forbids", False, True, "tenant", "It forbids us.", ["ca.test"], {"issue": ["x"]})]
+        return Report(checks, ["https://ca.test/directory"]).to_json()
+
+
+@pytest.fixture
+def scripted() -> Scripted:
+    return Scripted()
 
 
 # --- the server

@@ -7,7 +7,7 @@ from datetime import UTC
 import schemathesis
 from hypothesis import strategies as st
 
-from api.pagination import encode_cursor
+from api.pagination import encode_cursor, encode_entry_cursor
 from api.service import Position
 
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True).filter(lambda label: label[2:4] != "--")
@@ -17,3 +17,4 @@ positions = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids()
 
 schemathesis.openapi.format("idn-hostname", st.builds(lambda spell, name: spell(name), spellings, names))
 schemathesis.openapi.format("cursor", positions.map(encode_cursor))
+schemathesis.openapi.format("entry-cursor", st.integers(0, 2**63 - 1).map(encode_entry_cursor))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,11 +15,10 @@ import pytest
 
 from api.representation import timestamp
 from control.domains.diagnoses import Diagnoses
-from control.preflight.report import Check, Report
-from core.domain import Domain, NextAttempt
+from core.domain import NextAttempt
 from embedded.database import Database
 
-Tenant = Any  # tests/integration/api/conftest.py
+Tenant = Scripted = Any  # tests/integration/api/conftest.py
 Now = Callable[[str], Awaitable[None]]
 NOW = datetime.now(UTC)
 
@@ -274,29 +272,6 @@ async def test_verify_asks_whether_a_name_that_moved_away_is_back(tenant: Tenant
 
 
 # --- diagnosis
-
-
-class Scripted:
-    """What a diagnosis found, or how it failed, told in advance; `asked`: of what, in order."""
-
-    def __init__(self) -> None:
-        self.asked: list[Domain] = []
-        self.failure: Exception | None = None
-        self.go_on = asyncio.Event()
-        self.go_on.set()
-
-    async def diagnose(self, domain: Domain) -> Mapping[str, Any]:
-        self.asked.append(domain)
-        await self.go_on.wait()
-        if self.failure is not None:
-            raise self.failure
-        checks = [Check("caa", "caa_forbids", False, True, "tenant", "It forbids us.", ["ca.test"], {"issue": ["x"]})]
-        return Report(checks, ["https://ca.test/directory"]).to_json()
-
-
-@pytest.fixture
-def scripted() -> Scripted:
-    return Scripted()
 
 
 @pytest.fixture

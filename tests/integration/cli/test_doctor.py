@@ -14,6 +14,7 @@ from embedded.ari import AriFront
 from embedded.database import Database
 from embedded.dns import DnsServer
 from embedded.identity import IdentityProvider
+from embedded.knot import KnotZone
 from embedded.pebble import Pebble
 from embedded.ports import free_port
 from embedded.vault_mount import VaultMount
@@ -126,3 +127,24 @@ async def test_a_ca_that_wants_a_binding_that_is_not_configured_is_found(
         environment["NAMEPLATE_ACME_CA_FILE"] = str(binding.ca_bundle)
         _, said = await doctor(environment)
     assert "ca: asks for an external account binding → write eab = true" in said["ACME directory"]
+
+
+async def test_the_zone_for_dns_01_is_written_to(
+    environment: dict[str, str], state_dir: Path, dns_packages: None
+) -> None:
+    _, said = await doctor(environment)
+    assert said["zone for DNS-01"] == "none, so there are no wildcards"
+    async with KnotZone.start(state_dir, "acme.platform.test", secondaries=1) as knot:
+        zone = {
+            "NAMEPLATE_ACME_DNS_ZONE": knot.zone,
+            "NAMEPLATE_ACME_DNS_SERVER": knot.primary.address,
+            "NAMEPLATE_ACME_DNS_SERVERS": ", ".join(knot.addresses),
+            "NAMEPLATE_ACME_DNS_TSIG_NAME": knot.key.name,
+            "NAMEPLATE_ACME_DNS_TSIG_SECRET": knot.key.secret,
+        }
+        _, said = await doctor(environment, **zone)
+        assert said["zone for DNS-01"] == "takes records, and its servers show them"
+        _, said = await doctor(environment, **zone | {"NAMEPLATE_ACME_DNS_TSIG_SECRET": knot.stranger.secret})
+        assert "BADSIG" in said["zone for DNS-01"]
+        assert "→ check NAMEPLATE_ACME_DNS_…" in said["zone for DNS-01"]
+        assert knot.stranger.secret not in "".join(said.values())

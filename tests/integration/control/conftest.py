@@ -9,7 +9,6 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from embedded import debian
 from embedded.database import Database
 
 AddDomain = Callable[..., Awaitable[UUID]]
@@ -44,10 +43,3 @@ def add_domain(pool: asyncpg.Pool[Any]) -> AddDomain:
         return domain_id
 
     return add
-
-
-@pytest.fixture(scope="session")
-def dns_packages() -> None:
-    """Debian's packages of Knot and Unbound, unpacked if need be."""
-    debian.ensure("knot")
-    debian.ensure("unbound")

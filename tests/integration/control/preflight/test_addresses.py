@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import pytest
 from dns.rcode import Rcode
-from scenes.preflight import HOST, NOW, OTHER, OWN_TARGET, TARGET, TOKEN, V4, V6, codes, domain, has_ipv6, of, response
+from scenes.preflight import HOST, NOW, OTHER, OWN_TARGET, TARGET, V4, V6, codes, domain, has_ipv6, of
 
 from embedded.dns import Fault
-
-
-def not_found(_request):
-    return response("404 Not Found", b"nothing here", Server="Apache/2.4")
 
 
 async def test_a_name_with_the_platforms_addresses_passes(scene):
@@ -149,13 +145,3 @@ async def test_for_a_dns_challenge_traffic_need_not_have_moved(scene):
     report = await scene.examine(challenge="dns-01")
     assert codes(report)["addresses"] == "addresses_elsewhere"
     assert report.ok
-
-
-async def test_our_token_may_be_found_without_any_judgement(scene):
-    scene.dns.add(HOST, "A", V4)
-    preflight = scene.preflight()
-    assert await preflight.reached(domain(), TOKEN)
-    scene.answers[V4] = not_found
-    assert not await preflight.reached(domain(), TOKEN)
-    scene.dns.remove(HOST)
-    assert not await preflight.reached(domain(), TOKEN)

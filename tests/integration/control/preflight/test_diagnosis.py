@@ -73,14 +73,6 @@ async def test_a_proof_that_is_gone_blocks_no_proven_domain(scene, diagnosis, ad
     assert report.ok
 
 
-async def test_whether_requests_come_here_can_be_asked_alone(scene, diagnosis, add_domain, pool):
-    row = domain(id=await add_domain(HOST, status="active"))
-    assert not await diagnosis.reached(row)
-    scene.dns.add(HOST, "A", V4)
-    assert await diagnosis.reached(row)
-    assert await pool.fetchval("SELECT count(*) FROM challenges") == 0
-
-
 async def test_a_token_goes_with_its_block_whatever_ends_it(add_domain, pool):
     domain_id = await add_domain(HOST)
     with pytest.raises(RuntimeError, match="x"):

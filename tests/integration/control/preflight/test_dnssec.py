@@ -80,6 +80,18 @@ async def test_name_servers_that_are_silent_are_the_tenants_when_other_names_res
     assert (check.code, check.blocking, check.who) == ("dns_silent", True, "tenant")
 
 
+@pytest.mark.parametrize("fault", [Fault(drop=True, first=2), Fault(rcode=Rcode.SERVFAIL, first=1)])
+async def test_a_trouble_that_passes_at_the_second_try_blocks_nothing(scene, fault):
+    """As when name servers start anew."""
+    scene.dns.add(HOST, "A", V4)
+    scene.dns.fail(HOST, fault)
+    preflight = scene.preflight(timeout=0.2, dns_within=0.3, next_within=60.0)
+    report = await preflight.examine(domain(), FACTS, challenge="http-01", token=None)
+    assert report.ok, report.blocking
+    assert codes(report)["dnssec"] == "dns_partly_failing"
+    assert codes(report)["caa"] == "caa_permits"
+
+
 async def test_resolvers_that_are_silent_about_everything_block_nobody(scene):
     for name in (HOST, f"brand.{ZONE}", ZONE, OWN_TARGET):
         scene.dns.fail(name, Fault(drop=True))

@@ -39,7 +39,8 @@ async def write(rows: Rows, table: Table) -> None:
         if row is not None:
             status, certified, registration = row
             await rows.connection.execute(
-                """INSERT INTO custom_domains (id, tenant_id, hostname, verification_token, verify_deadline, status, acme_label)
+                """INSERT INTO custom_domains (id, tenant_id, hostname, verification_token, verify_deadline,
+                                               status, acme_label)
                    SELECT md5($1::text || $3::text)::uuid, id, $1, 'token', now(), $2, md5($1::text) FROM tenants""",
                 name,
                 status,

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from control.acme.account import DEACTIVATED, EAB_REFUSED
 from control.acme.problems import (
     BLANK,
+    BUSY,
     MAX_DETAIL,
     NAME_PROBLEMS,
     REQUEST_PROBLEMS,
+    SERVER_TROUBLE,
+    UNKNOWN_REQUEST,
+    UNKNOWN_VALIDATION,
     URN,
     VALIDATION_PROBLEMS,
     AcmeRefused,
@@ -23,6 +29,10 @@ RFC_8555 = """accountDoesNotExist alreadyRevoked badCSR badNonce badPublicKey ba
     caa connection dns externalAccountRequired incorrectResponse invalidContact malformed orderNotReady rateLimited
     rejectedIdentifier serverInternal tls unauthorized unsupportedContact unsupportedIdentifier userActionRequired"""
 THUMBPRINT = "9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
+MEANINGS = [
+    *(one for table in (NAME_PROBLEMS, VALIDATION_PROBLEMS, REQUEST_PROBLEMS) for one in table.values()),
+    *(UNKNOWN_VALIDATION, UNKNOWN_REQUEST, SERVER_TROUBLE, BUSY, EAB_REFUSED, DEACTIVATED),
+]
 TOKEN = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
 
 
@@ -115,3 +125,32 @@ def test_a_refusal_carries_the_code_and_the_sentence_of_its_meaning():
     refused = AcmeRefused(Problem(URN + "rateLimited", "too many", 429), timedelta(hours=1))
     assert (refused.code, refused.retry_after) == ("ca_rate_limited", timedelta(hours=1))
     assert "too many" not in str(refused)
+
+
+def test_what_the_name_is_refused_for_is_found_below_a_malformed_request():
+    """The example of RFC 8555 section 6.7.1."""
+    below = (Problem(URN + "malformed"), Problem(URN + "rejectedIdentifier"))
+    assert explain(Problem(URN + "malformed", status=403, subproblems=below)).code == "name_rejected"
+    assert explain(Problem(URN + "compound", status=400, subproblems=below[:1])).code == "ca_request_refused"
+
+
+def test_a_busy_ca_has_no_limit_reached_whatever_it_calls_it():
+    assert explain(Problem(URN + "rateLimited", status=503)) == BUSY
+    assert explain(Problem(URN + "rateLimited", status=429)).code == "ca_rate_limited"
+    assert AcmeRefused(Problem(URN + "rateLimited", status=503)).meaning.outage
+
+
+def test_no_tenant_is_to_mend_what_does_not_count_and_no_mistake_of_one_is_an_outage():
+    for meaning in MEANINGS:
+        assert meaning.counts == (meaning.who == "tenant"), meaning
+        assert not (meaning.counts and meaning.outage), meaning
+
+
+def test_the_documents_know_every_code():
+    text = (Path(__file__).parents[4] / "docs" / "cas.md").read_text()
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")
+    ]
+    told = {code: (who, counts == "yes") for code, who, counts, _ in rows}
+    known = {meaning.code: (meaning.who, meaning.counts) for meaning in MEANINGS}
+    assert told == known | dict.fromkeys(("ca_eab_missing", "ca_eab_unreadable"), ("operator", False))

@@ -1,0 +1,194 @@
+"""Control put together from its settings: the workers of jobs, the loops beside them, and the tenants' API."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
+
+from api.app import create_app
+from api.auth import Authenticator
+from api.instructions import Target
+from api.jwks import KeyFile, KeyUrl
+from control.audit.anchor import Anchoring
+from control.certificates import renewal
+from control.certificates.ari import RenewalInformation
+from control.certificates.authorities import Authorities, CaMetrics
+from control.certificates.dns01 import Dns01, dns01
+from control.certificates.examination import Examination, facts_of
+from control.certificates.ledger import Ledger
+from control.certificates.obtain import Limits as Bounds
+from control.certificates.obtain import Obtainer
+from control.certificates.propagation import Propagation
+from control.certificates.renewals import Renewals
+from control.certificates.revoke import Revoker
+from control.dns.ownership import Ownership
+from control.dns.presence import Presence
+from control.dns.resolver import Resolver, resolvers
+from control.domains.reach import Reach
+from control.domains.tenants import TenantDomains
+from control.domains.verify import Verifier
+from control.domains.watch import Watch
+from control.housekeeping import keep_tidy
+from control.jobs import Kind
+from control.limits.limits import Limits
+from control.limits.policy import POLICIES
+from control.outbox import parts as notifications
+from control.preflight.diagnosis import Diagnosis
+from control.preflight.preflight import Preflight
+from control.preflight.probe import Prober
+from control.preflight.report import Challenge
+from control.preflight.tokens import ProbeTokens
+from control.settings import ControlSettings
+from control.vault import Vault
+from control.worker import Handler, Room
+from core.certificate import Certificate
+from core.domain import Domain
+from core.hostname import HostnameRules, registered_domain
+
+PROBE_WITHIN = 5.0  # seconds for the question whether an active name's own addresses lead here
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`handlers`: of each kind of job. `room`: for jobs that order. `loops`: for as long as the process lives."""
+
+    handlers: Mapping[Kind, Handler]
+    room: Room
+    loops: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]
+    propagation: Propagation
+    app: ASGIApp
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the parts stand on. `pool`, `api_pool`: as the workers' and as the API's role."""
+
+    settings: ControlSettings
+    pool: asyncpg.Pool[Any]
+    api_pool: asyncpg.Pool[Any]
+    registry: CollectorRegistry
+    actor: str
+    now: Callable[[], datetime]
+    closing: contextlib.AsyncExitStack
+
+
+def assemble(ground: Ground) -> Parts:
+    """Nothing of it runs yet. Raises ValueError and OSError for settings that cannot be used."""
+    settings, pool, now = ground.settings, ground.pool, ground.now
+    vault = Vault(
+        settings.vault_addr,
+        settings.vault_mount,
+        settings.vault_role_id,
+        settings.secret_id,
+        str(settings.vault_ca_file) if settings.vault_ca_file else None,
+    )
+    ground.closing.callback(vault.close)
+    authorities = Authorities.of(settings.cas, vault, pool, CaMetrics(ground.registry), now)
+    ground.closing.callback(authorities.close)
+    rules = HostnameRules(settings.platform_domain, settings.blocked_suffixes)
+    limits = Limits(functools.partial(registered_domain, rules=rules), default=POLICIES[settings.acme_limits])
+    propagation = Propagation()
+    ledger = Ledger(pool, ground.actor, limits, _renewal(settings.renew_days_before))
+    asked = resolvers(settings.dns_resolvers)
+    ownership = Ownership(asked, settings.target, now)
+    zone = dns01(settings, pool, asked, now)
+    tokens = ProbeTokens(pool)
+    preflight = _preflight(settings, asked, zone)
+    diagnosis = Diagnosis(preflight, ownership, tokens, lambda: facts_of(tuple(authorities)), _kind)
+    obtainer = Obtainer(
+        authorities,
+        vault,
+        ledger,
+        propagation,
+        zone,
+        Examination(preflight, tokens, now),
+        Bounds(failures=settings.max_ssl_retries),
+        now,
+    )
+    presence = Presence(
+        asked,
+        settings.target,
+        [str(ip) for ip in (*settings.apex_ipv4, *settings.apex_ipv6)],
+        now,
+        look_at_delegation=zone.look if zone else None,
+        probe=Reach(tokens, Prober(frozenset(), PROBE_WITHIN, settings.challenge_port)),
+    )
+    handlers: dict[Kind, Handler] = {
+        "verify": Verifier(pool, ownership, ground.actor, settings.dns_check_interval, now, settings.cool_down).verify,
+        "obtain": obtainer.obtain,
+        "revoke": Revoker(authorities, vault, pool, ground.actor).revoke,
+    }
+    loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "housekeeping": functools.partial(keep_tidy, pool),
+        "renewals": Renewals(pool, ground.actor, now).run,
+        "renewal information": RenewalInformation(pool, authorities, settings.renew_days_before, now).run,
+        "watch": Watch(pool, presence, ground.actor, now, settings.watch_interval).run,
+        "audit anchor": Anchoring(pool, vault).run,
+        "notifications": notifications.deliverer(settings, pool, vault, asked, ground.registry, now).run,
+    }
+    if zone is not None:
+        loops["dns-01"] = zone.keep_clear
+    app = create_app(
+        TenantDomains(ground.api_pool, settings.verify_ttl, settings.max_per_tenant, settings.cool_down),
+        _authenticator(ground),
+        rules,
+        Target(settings.target, [str(ip) for ip in settings.apex_ipv4], [str(ip) for ip in settings.apex_ipv6]),
+        ground.registry,
+        diagnostician=diagnosis,
+    )
+    return Parts(handlers, _room(limits, authorities, pool), loops, propagation, app)
+
+
+def _renewal(days_before: int) -> Callable[[Certificate, UUID], datetime]:
+    def schedule(certificate: Certificate, domain_id: UUID) -> datetime:
+        seed = renewal.seed_of(domain_id, certificate.serial)
+        return renewal.schedule(
+            certificate.not_before, certificate.not_after, days_before=days_before, window=None, seed=seed
+        )
+
+    return schedule
+
+
+def _room(limits: Limits, authorities: Authorities, pool: asyncpg.Pool[Any]) -> Room:
+    async def room() -> int:
+        return sum([await limits.room(pool, one.directory_url) for one in authorities.in_order()])
+
+    return room
+
+
+def _kind(domain: Domain) -> Challenge:
+    return "dns-01" if domain.hostname.startswith("*.") else "http-01"
+
+
+def _preflight(settings: ControlSettings, asked: Sequence[Resolver], zone: Dns01 | None) -> Preflight:
+    return Preflight(
+        asked,
+        settings.target,
+        settings.apex_ipv4,
+        settings.apex_ipv6,
+        zone.look if zone else None,
+        port=settings.challenge_port,
+    )
+
+
+def _authenticator(ground: Ground) -> Authenticator:
+    settings = ground.settings
+    keys: KeyUrl | KeyFile
+    if settings.jwt_jwks_url:
+        keys = KeyUrl(settings.jwt_jwks_url)
+        ground.closing.push_async_callback(keys.close)
+    else:
+        assert settings.jwt_jwks_file is not None  # noqa: S101 -- one of the two is set
+        keys = KeyFile(settings.jwt_jwks_file)
+    return Authenticator(
+        keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience, tenant_claim=settings.jwt_tenant_claim
+    )
