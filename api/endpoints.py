@@ -47,6 +47,7 @@ EVENTS = (
     "domain.ssl_order",
     "domain.ssl_pause",
     "domain.ssl_preflight",
+    "domain.ssl_reissue",
     "domain.ssl_renew",
     "domain.ssl_resume",
     "domain.transfer",

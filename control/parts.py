@@ -33,6 +33,7 @@ from control.certificates.revoke import Revoker
 from control.dns.ownership import Ownership
 from control.dns.presence import Presence
 from control.dns.resolver import Resolver, resolvers
+from control.domains.diagnoses import Diagnoses
 from control.domains.reach import Reach
 from control.domains.tenants import TenantDomains
 from control.domains.verify import Verifier
@@ -141,9 +142,15 @@ def assemble(ground: Ground) -> Parts:
         TenantDomains(ground.api_pool, settings.verify_ttl, settings.max_per_tenant, settings.cool_down),
         _authenticator(ground),
         rules,
-        Target(settings.target, [str(ip) for ip in settings.apex_ipv4], [str(ip) for ip in settings.apex_ipv6]),
+        Target(
+            settings.target,
+            [str(ip) for ip in settings.apex_ipv4],
+            [str(ip) for ip in settings.apex_ipv6],
+            settings.acme_dns_zone,
+        ),
         ground.registry,
-        diagnostician=diagnosis,
+        diagnostician=Diagnoses(diagnosis),
+        now=now,
     )
     return Parts(handlers, _room(limits, authorities, pool), loops, propagation, app)
 

@@ -55,6 +55,9 @@ acl:
     update-type: TXT
     update-owner: zone
     update-owner-match: sub
+  - id: everything
+    key: {owner}
+    action: update
   - id: copies
     key: {key}
     action: [transfer, notify]
@@ -98,16 +101,19 @@ class Knot:
 
     async def control(self, *command: str) -> str:
         """Say something to the server through its control socket, such as `zone-refresh`. Raises `ServerFailed`."""
-        arguments = ["-s", self.home / "run" / "knot.sock", *command]
-        return await run([debian.require("knot", "knotc"), *arguments], env=debian.environment("knot"))
+        program, socket = debian.require("knot", "knotc"), self.home / "run" / "knot.sock"
+        return await run([program, "-s", socket, *command], env=debian.environment("knot"))
 
 
 @dataclass(frozen=True, slots=True)
 class KnotZone:
-    """A zone on a primary and its secondaries. `key` may change TXT records below its top; `stranger` may nothing."""
+    """A zone on a primary and its secondaries. `key` may change TXT records below its top, `owner` everything,
+    and `stranger` nothing.
+    """
 
     zone: str
     key: TsigKey
+    owner: TsigKey
     stranger: TsigKey
     primary: Knot
     secondaries: Sequence[Knot]
@@ -130,7 +136,7 @@ class KnotZone:
         `records`: more lines of the zone's file.
         Raises `ServerFailed`, or `PackageMissing` when the program is not installed.
         """
-        keys = TsigKey.make("nameplate-update"), TsigKey.make("stranger")
+        keys = TsigKey.make("nameplate-update"), TsigKey.make("owner"), TsigKey.make("stranger")
         first, *others = [free_udp_and_tcp_port() for _ in range(1 + secondaries)]
         servers = [f"@ NS ns{number}\nns{number} A {LOOPBACK}" for number in range(1, 2 + secondaries)]
         text = ZONE.format(zone=zone) + "\n".join([*servers, *records, ""])
@@ -143,7 +149,7 @@ class KnotZone:
                 stack.push_async_callback(process.stop)
                 return Knot(home, zone, port, process)
 
-            told = Link("notify", others if follow else [], "updates, copies")
+            told = Link("notify", others if follow else [], "updates, everything, copies")
             primary = await launch("knot", first, told, text)
             copies = [
                 await launch(f"knot-copy{number}", port, Link("master", [first], "copies"), None)
@@ -163,11 +169,11 @@ class KnotZone:
 
 
 def _configuration(home: Path, zone: str, port: int, keys: Sequence[TsigKey], link: Link) -> str:
-    key = keys[0].name
+    key, owner = keys[0].name, keys[1].name
     lines = ["key:"]
     for one in keys:
         lines += [f"  - id: {one.name}", f"    algorithm: {ALGORITHM}", f"    secret: {one.secret}"]
-    lines += [SERVER.format(home=home, address=LOOPBACK, port=port, key=key), "remote:"]
+    lines += [SERVER.format(home=home, address=LOOPBACK, port=port, key=key, owner=owner), "remote:"]
     for other in link.ports:
         lines += [f"  - id: other{other}", f"    address: {LOOPBACK}@{other}", f"    key: {key}"]
     lines += ["zone:", f"  - domain: {zone}.", f'    storage: "{home}"', "    file: zone.txt", "    zonefile-sync: -1"]

@@ -172,7 +172,7 @@ async def start(
         trust, pebble = pki.root_pem, None
         http_port = 80 if ca == "openbao" else free_port()
         https_port, api_port, admin_port = free_ports(3)
-        acme = {"NAMEPLATE_ACME_DIRECTORY_URL": pki.directory_url}
+        acme = {"NAMEPLATE_ACME_DIRECTORY_URL": pki.directory_url, "NAMEPLATE_ACME_LIMITS": "none"}
         if ca == "pebble":
             debian.ensure("pebble")
             pebble = await servers.enter_async_context(
@@ -188,6 +188,7 @@ async def start(
             acme = {
                 "NAMEPLATE_ACME_DIRECTORY_URL": pebble.directory_url,
                 "NAMEPLATE_ACME_CA_FILE": str(pebble.ca_bundle),
+                "NAMEPLATE_ACME_LIMITS": "none",
                 "NAMEPLATE_CHALLENGE_PORT": str(http_port),
             }
         report(

@@ -30,12 +30,12 @@ PATIENCE = 1200.0
 ADD = """
 WITH tenant AS (
     INSERT INTO tenants (slug) SELECT 'bench-' || $1::text || '-' || n FROM generate_series(1, 20) n RETURNING id),
-numbered AS (SELECT id, row_number() OVER () AS n FROM tenant),
+numbered AS (SELECT id, row_number() OVER () AS place FROM tenant),
 made AS (
     INSERT INTO custom_domains (tenant_id, hostname, verification_token, verify_deadline, status)
     SELECT t.id, $1::text || n || '.' || CASE WHEN n % $3::int = 0 THEN 'broken.' ELSE 'good.' END || $4::text, 'token',
            now() + interval '72 hours', 'verified'
-    FROM generate_series(1, $2::int) n JOIN numbered t ON t.n = 1 + n % 20 RETURNING id)
+    FROM generate_series(1, $2::int) n JOIN numbered t ON t.place = 1 + n % 20 RETURNING id)
 INSERT INTO jobs (domain_id, kind) SELECT id, 'obtain' FROM made
 """
 LIVE = "SELECT count(*) FROM custom_domains WHERE status = 'active' AND hostname LIKE $1::text || '%.good.%'"
@@ -56,6 +56,7 @@ async def run(ground: Ground, report: Report, quick: bool) -> None:
     home.mkdir(mode=0o711)
     with on_core(*ground.cores.both):
         async with embedded.start(home, ca="pebble", validation_pause=0, control=SETTINGS) as stack:
+            await stack.dns.add_zone(ZONE)
             await stack.dns.add(f"*.good.{ZONE}", "A", LOOPBACK)
             alone, costs = await _issue(stack, "a", size.names, 1_000_000)
             among, _ = await _issue(stack, "b", size.names, BROKEN_PART)

@@ -49,9 +49,8 @@ class RateLimited(Exception):
 
 @dataclass(slots=True)
 class ModelCa:
-    """`lifetime`: of a certificate issued then. `outages`: it answers nothing. `renewal_information`: windows are given.
-
-    `orders`, `refusals`, `failures`: what came of what it was asked.
+    """`lifetime`: of a certificate issued then. `outages`: when it answers nothing. `renewal_information`: it suggests
+    windows. `orders`, `refusals`, `failures`: what came of what it was asked.
     """
 
     lifetime: Callable[[datetime], timedelta]

@@ -70,11 +70,11 @@ class Authority:
 
 
 class CaMetrics:
-    """`orders`: by ca and outcome. `out`: 1 while the CA is passed over."""
+    """`orders`: by ca and outcome, which is `issued` or the code of what came instead. `out`: 1 while it is passed over."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.orders = Counter(
-            "nameplate_acme_orders_total", "Orders that came to an end.", ["ca", "outcome"], registry=registry
+            "nameplate_acme_orders_total", "Attempts at a certificate.", ["ca", "outcome"], registry=registry
         )
         self.out = Gauge(
             "nameplate_acme_ca_out", "1: passed over, because it is in trouble.", ["ca"], registry=registry
@@ -160,6 +160,11 @@ class Authorities:
         trouble.outages += 1
         wait = max(error.retry_after or timedelta(0), backoff.delay(OUT, trouble.outages))
         self.out(authority, self._now() + min(wait, LONGEST_OUT))
+
+    def count(self, authority: Authority, outcome: str) -> None:
+        """`outcome`: issued, or the code of what came instead."""
+        if self._metrics is not None:
+            self._metrics.orders.labels(authority.name, outcome).inc()
 
     def close(self) -> None:
         for one in self._all:

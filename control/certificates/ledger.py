@@ -36,7 +36,9 @@ class Limits(Protocol):
 
     async def failed_validation(self, connection: Connection, directory_url: str, hostname: str) -> None: ...
 
-    async def not_issued(self, connection: Connection, directory_url: str, hostname: str) -> None: ...
+    async def not_issued(
+        self, connection: Connection, directory_url: str, hostname: str, *, renewal_exempt: bool = False
+    ) -> None: ...
 
     async def succeeded(self, connection: Connection, directory_url: str, hostname: str) -> None: ...
 
@@ -121,10 +123,11 @@ class Ledger:
         """
         async with self._held(job) as (connection, domain):
             row = await connection.fetchrow(
-                """INSERT INTO acme_orders (domain_id, directory_url) VALUES ($1, $2)
+                """INSERT INTO acme_orders (domain_id, directory_url, exempt) VALUES ($1, $2, $3)
                    RETURNING id, directory_url, order_url, created_at""",
                 job.domain_id,
                 directory_url,
+                renewal_exempt,
             )
             await self._limits.take(connection, directory_url, [domain.hostname], renewal_exempt=renewal_exempt)
             if domain.ssl_status in ("none", "error"):
@@ -148,10 +151,13 @@ class Ledger:
                 "UPDATE acme_orders SET order_url = $2, updated_at = now() WHERE id = $1", order.id, url
             )
 
-    async def close_order(self, job: Job, problem: Mapping[str, Any]) -> None:
-        """The order came to nothing, and not by a failure of the domain."""
-        async with self._held(job) as (connection, _):
-            await self._close(connection, job, problem)
+    async def close_order(self, job: Job, problem: Mapping[str, Any], *, give_back: bool = False) -> None:
+        """The order came to nothing, and not by a failure of the domain.
+
+        `give_back`: it is certain that the CA issues nothing for it.
+        """
+        async with self._held(job) as (connection, domain):
+            await self._close(connection, job, domain, problem, give_back=give_back)
 
     async def publish(self, job: Job, challenges: Sequence[PublishedChallenge]) -> int:
         """Let every sidecar answer them. Returns the transaction's id."""
@@ -179,9 +185,7 @@ class Ledger:
         `event`: challenge_failed or preflight_failed. `directory_url`: the CA that counts a failed authorization.
         """
         async with self._held(job) as (connection, domain):
-            closed = await self._close(connection, job, problem)
-            if closed is not None:
-                await self._limits.not_issued(connection, closed, domain.hostname)
+            await self._close(connection, job, domain, problem, give_back=True)
             if directory_url is not None:
                 await self._limits.failed_validation(connection, directory_url, domain.hostname)
             after = await transition.apply(
@@ -295,17 +299,23 @@ class Ledger:
             domain = await transition.load_live(connection, job.domain_id)
             yield connection, domain
 
-    async def _close(self, connection: Connection, job: Job, problem: Mapping[str, Any]) -> str | None:
-        """The directory of the order that was open, if there was one."""
-        directory_url: str | None = await connection.fetchval(
+    async def _close(
+        self, connection: Connection, job: Job, domain: Domain, problem: Mapping[str, Any], *, give_back: bool
+    ) -> None:
+        """The order that was open, if there was one."""
+        closed = await connection.fetchrow(
             """UPDATE acme_orders SET state = 'failed', problem = $2, updated_at = now()
-               WHERE domain_id = $1 AND state = 'open' RETURNING directory_url""",
+               WHERE domain_id = $1 AND state = 'open' RETURNING directory_url, exempt""",
             job.domain_id,
             json.dumps(dict(problem)),
         )
-        if directory_url is not None:
-            await connection.execute("DELETE FROM challenges WHERE domain_id = $1", job.domain_id)
-        return directory_url
+        if closed is None:
+            return
+        await connection.execute("DELETE FROM challenges WHERE domain_id = $1", job.domain_id)
+        if give_back:
+            await self._limits.not_issued(
+                connection, closed["directory_url"], domain.hostname, renewal_exempt=closed["exempt"]
+            )
 
 
 async def _transaction_id(connection: Connection) -> int:

@@ -43,7 +43,7 @@ MESSAGES: Mapping[str, str] = {
     "dns_update_malformed": "{server} answered an update of {zone} with something that cannot be read.",
     "dns_update_unsigned": "{server} answered an update of {zone} without a valid TSIG signature.",
     "dns_update_key_unreadable": "The TSIG key for updates of {zone} cannot be read: its file, or its base64.",
-    "dns_update_key_unknown": "{server} does not know the TSIG key, or not with this algorithm (BADKEY).",
+    "dns_update_key_unknown": "{server} does not know this TSIG key, or does not let it change this (BADKEY).",
     "dns_update_signature_wrong": "{server} finds the TSIG signature wrong: the secret is another one (BADSIG).",
     "dns_update_clock_skew": "The clocks of {server} and of this machine are too far apart for TSIG (BADTIME).",
     "dns_update_refused": "{server} refuses updates of {zone} with this TSIG key.",
@@ -56,10 +56,6 @@ REFUSALS: Mapping[Rcode, str] = {
     Rcode.REFUSED: "dns_update_refused",
     Rcode.NOTAUTH: "dns_update_not_authoritative",
     Rcode.NOTZONE: "dns_update_not_in_zone",
-    # What RFC 8945 puts beside NOTAUTH; some servers send it as the answer itself.
-    Rcode.BADKEY: "dns_update_key_unknown",
-    Rcode.BADVERS: "dns_update_signature_wrong",  # 16 is BADSIG as well
-    Rcode.BADTIME: "dns_update_clock_skew",
 }
 
 # What dnspython makes of an answer's TSIG record; in this order: the first that fits.

@@ -95,10 +95,12 @@ class Limits:
         fills = await self._locked(connection, directory_url, policy, [hostname])
         await _write(connection, directory_url, failure(fills, await self._time(connection)))
 
-    async def not_issued(self, connection: Connection, directory_url: str, hostname: str) -> None:
-        """An order has failed at the CA, so that no certificate comes of it."""
+    async def not_issued(
+        self, connection: Connection, directory_url: str, hostname: str, *, renewal_exempt: bool = False
+    ) -> None:
+        """No certificate will come of an order, so what it took of those is given back. `renewal_exempt`: as it was."""
         for one in self.policy(directory_url):
-            if one.of_certificates:
+            if one.of_certificates and (one.counts_spared or not renewal_exempt):
                 await connection.execute(
                     """UPDATE rate_buckets SET tat = greatest(tat - $4::interval, clock)
                        WHERE directory_url = $1 AND bucket = $2 AND key = ANY($3)""",

@@ -61,6 +61,9 @@ NOTICES: Mapping[str, Notice] = {
     "domain.ssl_order": Notice("A certificate for {hostname} was ordered", "The CA now checks the domain."),
     "domain.ssl_issue": Notice("{hostname} has a certificate", "It is served as soon as all servers have it."),
     "domain.ssl_expiring": Notice("The certificate of {hostname} is renewed", "The one it has serves on meanwhile."),
+    "domain.ssl_reissue": Notice(
+        "A new certificate for {hostname} was asked for", "The one it has serves on until the new one is there."
+    ),
     "domain.ssl_renew": Notice("The certificate of {hostname} was renewed", "Nothing is left to do."),
     "domain.ssl_error": Notice("An attempt at a certificate for {hostname} failed", "It is tried again by itself."),
     "domain.ssl_preflight": Notice(

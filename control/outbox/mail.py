@@ -109,6 +109,7 @@ class MailSender:
             # None: if it is offered. A password is never sent in the clear.
             start_tls=False if self._server.tls else True if self._server.password is not None else None,
             tls_context=self._trust,
+            local_hostname=self._sender.address.rpartition("@")[2],  # else it asks the DNS for its own
             timeout=self._timeout,
         )
         try:

@@ -19,7 +19,7 @@ NAME = "ownership"
 # Proven once; what DNS says of it now changes nothing for the certificate.
 PROVEN = frozenset({"verified", "active"})
 
-# The CAs that may be asked, as they are known now; must not raise.
+# The CAs that may be asked, as they are known now; raises at most what PostgreSQL raises.
 Facts = Callable[[], Awaitable[Sequence[CaFacts]]]
 
 

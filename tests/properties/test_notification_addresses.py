@@ -13,21 +13,9 @@ from api.endpoints import AddressRefused
 from control.outbox.addresses import parse_mail, parse_url
 from control.outbox.guard import refusal
 
-pieces = st.sampled_from(
-    ["https", "http", "://", ":", "/", "//", "@", "#", "?", "[", "]", "%", "\\", "\r\n", "\0", " ", ".", "..", "-", "_"]
-    + [
-        "example.com",
-        "EXAMPLE.com",
-        "127.0.0.1",
-        "2130706433",
-        "0x7f.1",
-        "::1",
-        "[::1]",
-        "[::ffff:127.0.0.1]",
-        "1.1.1.1",
-    ]
-    + ["443", "0", "65536", "user", "é", "localhost", "xn--", "*", "a" * 64, "a@b", '"', "<", ">", ",", ";"]
-)
+PIECES = """https http :// : / // @ # ? [ ] % \\ . .. - _ example.com EXAMPLE.com 127.0.0.1 2130706433 0x7f.1 ::1 [::1]
+    [::ffff:127.0.0.1] 1.1.1.1 443 0 65536 user é localhost xn-- * a@b " < > , ;"""
+pieces = st.sampled_from([*PIECES.split(), "\r\n", "\0", " ", "a" * 64])
 texts = (
     st.text()
     | st.lists(pieces, max_size=12).map("".join)

@@ -200,7 +200,10 @@ class Scene:
 
     async def orders_at_ca(self) -> list[str]:
         """Every order of this scene's account: the Vault mount is its own, so the account is."""
-        client = await self.replica.account.client()
+        return await self.orders_at_ca_of(self.replica)
+
+    async def orders_at_ca_of(self, replica: Replica) -> list[str]:
+        client = await replica.account.client()
         return [url async for page in client.order_urls() for url in page]
 
     async def stored(self, domain_id: UUID) -> tuple[Certificate, int]:

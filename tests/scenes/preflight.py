@@ -19,6 +19,7 @@ from control.preflight.report import CaFacts, Check, Report
 from core.domain import Domain
 from embedded.dns import DnsServer
 
+PATIENCE = 30.0  # seconds for what answers at once, on a machine that may be busy
 NOW = datetime(2026, 4, 22, 2, 0, tzinfo=UTC)
 V4, V6 = "127.0.0.1", "::1"
 # Where "another server" listens: none of the platform's addresses, and allowed although it is a loopback address.
@@ -149,15 +150,24 @@ class Scene:
         finally:
             writer.close()
 
-    def preflight(self, *more: DnsServer, ipv6: bool = True, timeout: float = 2.0, **arguments: Any) -> Preflight:
-        """`ipv6`: whether the platform has an IPv6 address. `more`: further resolvers."""
+    def preflight(
+        self, *more: DnsServer, ipv6: bool = True, timeout: float = PATIENCE / 3, **arguments: Any
+    ) -> Preflight:
+        """`ipv6`: whether the platform has an IPv6 address. `more`: further resolvers. Patient by default."""
         resolvers = [Resolver(V4, server.port, timeout) for server in (self.dns, *more)]
         return Preflight(
             resolvers,
             TARGET,
             [IPv4Address(V4)],
             [IPv6Address(V6)] if ipv6 else [],
-            **{"port": self.port, "https_port": self.port, "allowed": [ip_network(OTHER)], **arguments},
+            **{
+                "port": self.port,
+                "https_port": self.port,
+                "allowed": [ip_network(OTHER)],
+                "dns_within": PATIENCE,
+                "next_within": PATIENCE,
+                **arguments,
+            },
         )
 
     async def examine(self, *more: DnsServer, ipv6: bool = True, **arguments: Any) -> Report:

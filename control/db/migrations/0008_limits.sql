@@ -18,6 +18,8 @@ ALTER TABLE rate_buckets FORCE ROW LEVEL SECURITY;
 CREATE POLICY workers ON rate_buckets TO nameplate_control USING (true) WITH CHECK (true);
 DROP TABLE rate_ledger;
 
+ALTER TABLE acme_orders ADD COLUMN exempt BOOLEAN NOT NULL DEFAULT FALSE;  -- it was sent outside the CA's limits (RFC 9773)
+
 -- A job that is due waits in one of two queues. A first certificate has a `turn`, by start-time fair queueing: the next
 -- after its tenant's last one, and not before the present one; so a tenant with 5,000 domains delays another's only one
 -- by one turn. A renewal waits by the expiry of what it replaces.

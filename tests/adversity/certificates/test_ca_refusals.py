@@ -12,6 +12,8 @@ from control.jobs import Again, Done
 from embedded.ari import AriFront
 from embedded.pebble import Pebble
 
+ORDERS = "too many new orders (300) from this account in the last 3h0m0s, retry after 2026-01-01 00:00:00 UTC"
+
 
 @pytest.fixture
 async def front(state_dir, pebble):
@@ -45,7 +47,7 @@ async def obtained(scene, replica):
 async def test_a_limit_that_only_the_ca_knew_of_sends_the_order_to_the_next_one(scene, front, pebble, replica_of):
     replica = await replica_of(front, pebble)
     shop = await scene.domain("one")
-    front.refuse("newOrder", "rateLimited", 429, retry_after="7200")
+    front.refuse("newOrder", "rateLimited", 429, detail=ORDERS, retry_after="7200")
     assert isinstance(await obtained(scene, replica), Again)
     row = await scene.row("custom_domains", shop)
     assert row["failure_count"] == 0
@@ -57,7 +59,7 @@ async def test_a_limit_that_only_the_ca_knew_of_sends_the_order_to_the_next_one(
 async def test_with_one_ca_its_wish_is_waited_for(scene, front, replica_of):
     replica = await replica_of(front)
     await scene.domain("one")
-    front.refuse("newOrder", "rateLimited", 429, retry_after="7200")
+    front.refuse("newOrder", "rateLimited", 429, detail=ORDERS, retry_after="7200")
     outcome = await obtained(scene, replica)
     assert isinstance(outcome, Again)
     assert outcome.delay.total_seconds() >= 7199
@@ -136,3 +138,24 @@ async def test_a_ca_that_has_forgotten_everything_issues_on_the_next_try(
         assert outcomes[-1] == Done()
     counts = await replica.pool.fetch("SELECT failure_count, status FROM custom_domains")
     assert {tuple(row) for row in counts} == {(0, "active")}
+
+
+async def test_a_renewal_whose_replaces_is_refused_is_paid_for_as_a_plain_order(scene, front, replica_of):
+    replica = await replica_of(front)
+    shop = await scene.domain("one")
+    assert await obtained(scene, replica) == Done()
+    await replica.pool.execute("UPDATE rate_buckets SET tat = clock")
+    await replica.pool.execute(
+        """UPDATE certificates SET ari_window = tstzrange(now() - interval '1 hour', now() + interval '1 hour')"""
+    )
+    for refused in (False, True):
+        await replica.pool.execute("UPDATE custom_domains SET ssl_status = 'expiring' WHERE id = $1", shop)
+        await replica.pool.execute("INSERT INTO jobs (domain_id, kind) VALUES ($1, 'obtain')", shop)
+        if refused:
+            front.refuse("newOrder", "alreadyReplaced", 409)
+        assert await obtained(scene, replica) == Done()
+        assert bool(await scene.count("rate_buckets", "bucket = 'order' AND tat > clock")) == refused
+        await replica.pool.execute(
+            """UPDATE certificates SET ari_window = tstzrange(now() - interval '1 hour', now() + interval '1 hour')"""
+        )
+    assert len(front.replaced) == 1

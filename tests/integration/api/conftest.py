@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,16 +29,21 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.auth import Authenticator, Principal
+from api.endpoints import Endpoints
 from api.instructions import Target
 from api.jwks import KeyFile
 from api.service import Diagnostician, Reply
 from control.app import http_server
 from control.domains.tenants import TenantDomains
+from control.outbox.endpoints import TenantEndpoints
+from control.outbox.signing import Secrets
 from control.preflight.report import Check, Report
+from control.vault import Vault
 from core.domain import Domain
 from core.hostname import HostnameRules
 from embedded.background import Background
 from embedded.database import Database
+from embedded.vault_mount import VaultMount
 
 ISSUER, AUDIENCE = "https://issuer.test", "nameplate"
 TARGET = Target("custom.platform.io", ("76.76.21.21",))
@@ -48,7 +53,7 @@ MAX_DOMAINS = 5
 # The audit is append-only for everybody, so its triggers are away while the tests write its past.
 CHAIN = ("audit", "audit_seals", "audit_heads", "audit_checkpoints")
 EMPTY = f"""TRUNCATE tenants, custom_domains, certificates, challenges, acme_orders, jobs, changes, outbox,
-    idempotency_keys, {", ".join(CHAIN)} CASCADE"""
+    notification_endpoints, idempotency_keys, {", ".join(CHAIN)} CASCADE"""
 
 
 # --- the database
@@ -202,6 +207,19 @@ def scripted() -> Scripted:
     return Scripted()
 
 
+# --- notifications
+
+
+@pytest.fixture
+def endpoints(vault_mount: VaultMount) -> Iterator[Callable[[asyncpg.Pool[Any]], TenantEndpoints]]:
+    """Makes them of a pool, with their secrets in a Vault."""
+    role = vault_mount.control
+    vault = Vault(vault_mount.url, vault_mount.path, role.role_id, lambda: role.secret_id)
+    secrets = Secrets(vault, lambda: datetime.now(UTC))
+    yield lambda pool: TenantEndpoints(pool, secrets, mails=True)
+    vault.close()
+
+
 # --- the server
 
 
@@ -212,17 +230,26 @@ def rules() -> HostnameRules:
 
 @pytest.fixture(scope="session")
 def make_app(issuer: Issuer, rules: HostnameRules) -> Callable[..., ASGIApp]:
-    """`make_app(pool, max_domains=5, target=…, diagnostician=…)`."""
+    """`make_app(pool, max_domains=5, target=…, diagnostician=…, endpoints=…)`; the last makes them of the pool."""
 
     def make(
         pool: asyncpg.Pool[Any],
         max_domains: int = MAX_DOMAINS,
         target: Target = TARGET,
         diagnostician: Diagnostician | None = None,
+        endpoints: Callable[[asyncpg.Pool[Any]], Endpoints] | None = None,
     ) -> ASGIApp:
         domains = TenantDomains(pool, VERIFY_TTL, max_domains)
         authenticator = Authenticator(KeyFile(issuer.path), issuer=ISSUER, audience=AUDIENCE)
-        return create_app(domains, authenticator, rules, target, CollectorRegistry(), diagnostician=diagnostician)
+        return create_app(
+            domains,
+            authenticator,
+            rules,
+            target,
+            CollectorRegistry(),
+            diagnostician=diagnostician,
+            endpoints=None if endpoints is None else endpoints(pool),
+        )
 
     return make
 

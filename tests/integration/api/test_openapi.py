@@ -17,7 +17,7 @@ from embedded.database import Database
 ROOT = Path(__file__).parents[3]
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 TENANTS = ("alice", "mallory")
-EXAMPLES = 15
+EXAMPLES = 10
 
 CONFIGURATION = f"""
 hooks = "{HOOKS}"
@@ -43,7 +43,7 @@ expected-statuses = ["2xx", "4xx"]
 
 
 async def test_the_api_does_what_its_document_says(
-    database: Database, serve: Callable[..., Any], issuer: Any, scripted: Any, state_dir: Path
+    database: Database, serve: Callable[..., Any], issuer: Any, scripted: Any, endpoints: Any, state_dir: Path
 ) -> None:
     (state_dir / "schemathesis.toml").write_text(CONFIGURATION)
     tenants = [
@@ -51,7 +51,8 @@ async def test_the_api_does_what_its_document_says(
         for name in TENANTS
     ]
     (state_dir / "tenants.json").write_text(json.dumps({"auth": tenants}))
-    async with serve(database.api_dsn, max_domains=1_000_000, diagnostician=scripted) as url:
+    offered = {"max_domains": 1_000_000, "diagnostician": scripted, "endpoints": endpoints}
+    async with serve(database.api_dsn, **offered) as url:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "--no-color"),

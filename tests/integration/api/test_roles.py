@@ -26,6 +26,8 @@ OWNER = {
     "certificates": "(SELECT tenant_id FROM custom_domains d WHERE d.id = domain_id)",
     "audit": "tenant_id",
     "idempotency_keys": "tenant_id",
+    "outbox": "tenant_id",
+    "deliveries": "tenant_id",
 }
 SIDECAR_VIEWS = {"domains_v1", "tenants_v1", "challenges_v1", "changes_v1", "feed_v1"}
 
@@ -45,6 +47,14 @@ async def two_tenants(
         await control.execute("INSERT INTO idempotency_keys VALUES ($1, 'k', '\\x00', '{}')", tenant)
         await control.execute("INSERT INTO challenges VALUES ($1, $2, 'a', now())", str(tenant), domain.id)
         await control.execute("INSERT INTO acme_orders (domain_id, directory_url) VALUES ($1, 'x')", domain.id)
+        await control.execute(
+            """WITH endpoint AS (INSERT INTO notification_endpoints (tenant_id, kind, address)
+                   VALUES ($1, 'webhook', 'https://example.com') RETURNING id)
+               INSERT INTO deliveries (endpoint_id, tenant_id, outbox_id, lane)
+               SELECT endpoint.id, $1, outbox.id, $2 FROM endpoint, outbox WHERE outbox.domain_id = $2""",
+            tenant,
+            domain.id,
+        )
     return domains
 
 
@@ -114,7 +124,11 @@ async def test_the_setting_ends_with_the_transaction(pool: asyncpg.Pool[Any], ad
 
 
 async def test_the_api_reaches_another_tenants_rows_by_no_query(
-    api: asyncpg.Connection[Any], caller: Principal, stranger: Principal, two_tenants: dict[UUID, Domain]
+    api: asyncpg.Connection[Any],
+    caller: Principal,
+    stranger: Principal,
+    two_tenants: dict[UUID, Domain],
+    superuser: asyncpg.Connection[Any],
 ) -> None:
     foreign = two_tenants[stranger.tenant_id]
     await become(api, caller.tenant_id)
@@ -137,6 +151,10 @@ async def test_the_api_reaches_another_tenants_rows_by_no_query(
             await api.execute(statement, stranger.tenant_id)
     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="not of this tenant"):
         await api.execute("SELECT request_job_v1($1, 'revoke')", foreign.id)
+    await superuser.execute("UPDATE custom_domains SET status = 'active'")
+    await superuser.execute("DELETE FROM jobs")
+    await api.execute("SELECT request_certificate_v1($1)", foreign.id)
+    assert await superuser.fetch("SELECT FROM jobs") == []
 
 
 @pytest.mark.parametrize(
@@ -193,6 +211,9 @@ async def test_a_temporary_table_does_not_stand_in_for_one_of_ours_in_what_runs_
         "UPDATE custom_domains SET hostname = 'x.example.com'",
         "UPDATE custom_domains SET certificate_id = NULL",
         "UPDATE tenants SET max_domains = 1000",
+        "UPDATE custom_domains SET cert_expiry = now()",
+        "UPDATE custom_domains SET created_at = now() - interval '2 days'",
+        "SELECT * FROM notification_endpoints",
         "UPDATE idempotency_keys SET request_hash = ''",
         "INSERT INTO jobs (domain_id, kind) VALUES (gen_random_uuid(), 'obtain')",
         "INSERT INTO changes (kind, key) VALUES ('domain', 'x')",

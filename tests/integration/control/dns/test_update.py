@@ -90,6 +90,12 @@ async def test_a_key_that_may_do_nothing_is_refused(knot):
     assert await values_at(knot.primary.address) == set()
 
 
+async def test_a_name_that_the_key_may_not_change_is_refused(knot):
+    updating = updater(knot.primary.address, knot.key)
+    for name in (ZONE, "label.elsewhere.test"):
+        assert await refused(updating, name) in {"dns_update_key_unknown", "dns_update_refused"}
+
+
 async def test_another_secret_is_named(knot):
     wrong = updater(knot.primary.address, TsigKey.make(knot.key.name))
     assert await refused(wrong) == "dns_update_signature_wrong"
@@ -107,7 +113,7 @@ async def test_clocks_far_apart_are_named(knot, monkeypatch, offset):
 
 
 async def test_a_name_outside_and_a_zone_that_is_not_served_are_told_apart(knot):
-    updating = updater(knot.primary.address, knot.key)
+    updating = updater(knot.primary.address, knot.owner)
     assert await refused(updating, "label.elsewhere.test") == "dns_update_not_in_zone"
     elsewhere = updater(knot.primary.address, knot.key, zone="elsewhere.test")
     assert await refused(elsewhere, "label.elsewhere.test") == "dns_update_not_authoritative"

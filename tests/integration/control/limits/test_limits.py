@@ -192,6 +192,28 @@ async def test_an_order_in_its_window_is_never_stopped_and_counts_for_its_names_
     assert not await takes(limits, pool, "www.mybrand.co"), "the CA has counted those for the exact set"
 
 
+async def test_an_order_that_failed_gives_back_what_only_certificates_are_counted_by(limits, pool, time) -> None:
+    for number in range(48):
+        await take(limits, pool, f"shop{number}.mybrand.co")
+    room = await limits.room(pool, CA)
+    async with pool.acquire() as connection, connection.transaction():
+        await limits.not_issued(connection, CA, "shop0.mybrand.co")
+        await limits.not_issued(connection, CA, "never.ordered.co")
+    assert await limits.room(pool, CA) == room, "the CA has counted the order itself"
+    assert await takes(limits, pool, "shop48.mybrand.co")
+    assert not await takes(limits, pool, "shop49.mybrand.co")
+
+
+async def test_an_order_outside_the_limits_gives_back_no_more_than_it_took(limits, pool) -> None:
+    for number in range(48):
+        await take(limits, pool, f"shop{number}.mybrand.co")
+    for _ in range(4):
+        await take(limits, pool, "shop0.mybrand.co", exempt=True)
+    async with pool.acquire() as connection, connection.transaction():
+        await limits.not_issued(connection, CA, "shop0.mybrand.co", renewal_exempt=True)
+    assert not await takes(limits, pool, "shop48.mybrand.co")
+
+
 async def test_a_ca_without_limits_has_none_but_its_word_is_obeyed(pool, time) -> None:
     limits = Limits(last_two_labels, {OTHER_CA: NONE}, now=time)
     for _ in range(10):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,10 +11,12 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from control import jobs as queues
 from control.certificates import renewal
-from control.jobs import Again, Done, Job, Jobs, claiming
+from control.jobs import Again, Done, Job, Jobs, Outcome, claiming
+from control.worker import JobMetrics, Worker
 from embedded.database import Database
 
 DAY = timedelta(days=1)
@@ -144,6 +147,32 @@ async def test_a_name_of_another_kind_has_no_turn(pool, add_tenant, add_domains)
     jobs = Jobs(pool, "a")
     assert await jobs.claim("obtain", 1) == []
     assert len(await jobs.claim("revoke", 1)) == 1
+
+
+async def test_a_worker_takes_no_more_than_the_ca_has_room_for(pool, add_tenant, add_domains, eventually) -> None:
+    await add_domains(await add_tenant(), "a", 10)
+    rooms, done = [0], []
+
+    async def room() -> int:
+        return rooms[0]
+
+    async def obtain(job: Job) -> Outcome:
+        done.append(job.domain_id)
+        rooms[0] -= 1
+        return Done()
+
+    worker = Worker(Jobs(pool, "a"), "obtain", obtain, 8, JobMetrics(CollectorRegistry()), room)
+    task = asyncio.create_task(worker.run())
+    try:
+        for more in (3, 4):
+            rooms[0] += more
+            worker.wake()
+            await eventually(lambda: rooms[0] == 0)
+        assert len(done) == 7
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert await pool.fetchval("SELECT count(*) FROM jobs WHERE lease_token IS NULL") == 3
 
 
 @pytest.fixture

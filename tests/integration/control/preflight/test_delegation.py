@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from dns.rcode import Rcode
-from scenes.preflight import FACTS, HOST, NOW, V4, codes, domain, of
+from scenes.preflight import FACTS, HOST, NOW, PATIENCE, V4, codes, domain, of
 
 from control.dns.delegation import Delegation
 from control.dns.resolver import Resolver
@@ -16,10 +16,14 @@ NAME = f"_acme-challenge.{HOST}"
 WANTED = f"{'a' * 32}.acme.platform.example"
 
 
+def looking(scene, timeout):
+    resolvers = [Resolver(V4, scene.dns.port, timeout)]
+    return Delegation(resolvers, "acme.platform.example", lambda: NOW, timeout=2 * timeout).look
+
+
 @pytest.fixture
 def delegation(scene):
-    resolvers = [Resolver(V4, scene.dns.port, 0.3)]
-    return Delegation(resolvers, "acme.platform.example", lambda: NOW, timeout=1.0).look
+    return looking(scene, PATIENCE / 3)
 
 
 async def delegated(scene, delegation, challenge="dns-01", host=HOST):
@@ -62,9 +66,9 @@ async def test_name_servers_that_fail_on_the_name_block(scene, delegation):
     assert (check.code, check.blocking) == ("dns_servfail", True)
 
 
-async def test_trouble_of_our_own_resolvers_does_not(scene, delegation):
+async def test_trouble_of_our_own_resolvers_does_not(scene):
     scene.dns.fail(NAME, Fault(drop=True))
-    check = await delegated(scene, delegation)
+    check = await delegated(scene, looking(scene, 0.2))
     assert (check.code, check.ok, check.blocking) == ("dns_timeout", False, False)
 
 

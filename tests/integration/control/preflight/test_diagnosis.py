@@ -6,7 +6,7 @@ import json
 
 import asyncpg
 import pytest
-from scenes.preflight import CA, FACTS, HOST, NOW, TARGET, V4, domain, response
+from scenes.preflight import CA, FACTS, HOST, NOW, PATIENCE, TARGET, V4, domain, response
 
 from control.dns.ownership import Ownership
 from control.dns.resolver import Resolver
@@ -34,7 +34,7 @@ def diagnosis(pool, scene, sidecar):
     async def facts():
         return FACTS
 
-    ownership = Ownership([Resolver(V4, scene.dns.port)], TARGET, lambda: NOW)
+    ownership = Ownership([Resolver(V4, scene.dns.port, PATIENCE / 3)], TARGET, lambda: NOW, PATIENCE)
     return Diagnosis(scene.preflight(), ownership, ProbeTokens(pool), facts, lambda _domain: "http-01")
 
 

@@ -233,7 +233,7 @@ async def test_a_server_that_falls_silent_is_left(elsewhere, beginning):
             writer.close()
 
     async with await asyncio.start_server(silence, OTHER, 0) as server:
-        preflight = elsewhere.preflight(port=server.sockets[0].getsockname()[1], next_within=0.3)
+        preflight = elsewhere.preflight(port=server.sockets[0].getsockname()[1], next_within=0.5)
         report = await preflight.examine(domain(), FACTS, challenge="http-01", token=TOKEN)
         assert of(report, "port80").found[OTHER]["error"] == "no answer in time"
         await ended.wait()

@@ -165,6 +165,14 @@ def test_what_meets_every_order_at_a_ca_does(authorities, error):
     assert names(authorities) == ["second", "third"]
 
 
+def test_attempts_are_counted_by_ca_and_outcome(authorities, registry):
+    first = next(iter(authorities))
+    for outcome in ("issued", "issued", "ca_rate_limited"):
+        authorities.count(first, outcome)
+    found = registry.get_sample_value("nameplate_acme_orders_total", {"ca": "first", "outcome": "issued"})
+    assert found == 2
+
+
 def test_there_is_always_one():
     with pytest.raises(ValueError, match="no CA"):
         Authorities([])

@@ -1,0 +1,121 @@
+"""The simulation of years: it works, it says so, and it would notice a platform that does not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bench.simulate import lifecycle
+from bench.simulate.authority import DAY, HOUR, ModelCa, RateLimited
+from bench.simulate.lifecycle import Outcome, Platform
+from bench.simulate.turns import Queue
+from bench.simulate.world import START, Draw, planned, short
+from control.limits.policy import LETSENCRYPT, NONE, Policy
+
+PROJECT = Path(__file__).parents[3]
+
+
+def lived(domains: int, days: int, policy: Policy = LETSENCRYPT, *, windows: bool = False) -> tuple[Outcome, ModelCa]:
+    world = Draw(domains, days).world()
+    ca = ModelCa(planned, world.outages, windows)
+    return Platform(world, ca, policy).run(), ca
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_120_days_of_50_domains_lose_none_whose_dns_is_right(windows: bool) -> None:
+    outcome, ca = lived(50, 120, windows=windows)
+    assert outcome.expired_right == 0
+    assert not ca.refusals
+    assert 50 - outcome.expired_wrong <= outcome.served_at_end
+    assert len(outcome.renewed) >= 50
+    assert (ca.exempt > 0) is windows
+
+
+def test_the_ca_would_refuse_if_no_limit_were_kept() -> None:
+    outcome, ca = lived(2000, 20, NONE)
+    assert ca.refusals["new orders"] > 0
+    assert ca.refusals["registered domain"] > 0
+    kept, strict = lived(2000, 20)
+    assert not strict.refusals
+    assert min(kept.served_at_end, outcome.served_at_end) > 1990
+
+
+def test_certificates_would_run_out_if_they_were_renewed_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "DAYS_BEFORE", 0)
+    outcome, _ = lived(50, 120)
+    assert outcome.expired_right > 0
+
+
+def test_the_ca_counts_as_it_says() -> None:
+    ca = ModelCa(planned, [(START + DAY, START + 2 * DAY)], renewal_information=True)
+    for number in range(300):
+        ca.new_order(f"n{number}.com", f"n{number}.com", START, None)
+    with pytest.raises(RateLimited, match="new orders"):
+        ca.new_order("late.com", "late.com", START + timedelta(seconds=35), None)
+    ca.new_order("late.com", "late.com", START + timedelta(seconds=36), None)
+    for number in range(50):
+        ca.issue(f"s{number}.brand.com", "brand.com", START, renewal=False)
+    later = START + 3 * HOUR
+    with pytest.raises(RateLimited, match="registered domain"):
+        ca.new_order("s50.brand.com", "brand.com", later, None)
+    ca.new_order("s50.brand.com", "brand.com", later, (START, later))
+    for _ in range(5):
+        ca.failed("bad.com", later)
+        ca.issue("often.com", "often.com", later, renewal=True)
+    with pytest.raises(RateLimited, match="failed authorizations"):
+        ca.new_order("bad.com", "bad.com", later + timedelta(minutes=11), None)
+    with pytest.raises(RateLimited, match="exact set"):
+        ca.new_order("often.com", "often.com", later + DAY, None)
+    ca.new_order("bad.com", "bad.com", later + timedelta(minutes=12), None)
+    assert ca.is_away(START + DAY)
+    assert not ca.is_away(START + 2 * DAY)
+    assert ca.refusals.total() == 4
+
+
+def test_a_name_that_failed_1152_times_in_a_row_is_paused_by_the_ca() -> None:
+    ca = ModelCa(short, [], renewal_information=False)
+    for hour in range(1152):
+        ca.failed("bad.com", START + hour * HOUR)
+    with pytest.raises(RateLimited, match="paused"):
+        ca.new_order("bad.com", "bad.com", START + 1200 * HOUR, None)
+
+
+def test_lifetimes_are_those_that_the_ca_has_announced() -> None:
+    assert [planned(START + days * DAY).days for days in (0, 80, 81, 451, 452)] == [90, 90, 64, 64, 45]
+
+
+def test_the_queue_is_fair_between_tenants() -> None:
+    queue = Queue(lambda _domain, _now: False, lambda _domain, _now: False)
+    for domain in range(100):
+        queue.add_first(domain, tenant=1)
+    queue.add_first(100, tenant=2)
+    assert 100 in [queue.claim(START, room=True) for _ in range(2)]
+    assert queue.claim(START, room=False) is None
+
+
+def test_a_world_is_the_same_every_time() -> None:
+    assert Draw(60, 100).world().names == Draw(60, 100).world().names
+
+
+def test_the_command_writes_a_result_as_the_benchmark_suite_does(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.simulate", "--quick", "--out", str(tmp_path)],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads((tmp_path / "lifecycle.json").read_text())
+    assert result["command"] == "make simulate QUICK=1"
+    for goal in result["goals"]:
+        assert goal["met"] or goal["value"] is None, goal
+    assert {goal["goal"] for goal in result["goals"] if "expired" in goal["name"]} == {"≤ 0"}
+    for plot in result["plots"]:
+        assert (tmp_path / plot).read_bytes().startswith(b"\x89PNG"), plot
