@@ -23,7 +23,7 @@ from control.certificates import renewal
 from control.certificates.ari import RenewalInformation
 from control.certificates.authorities import Authorities, CaMetrics
 from control.certificates.dns01 import Dns01, dns01
-from control.certificates.examination import Examination, facts_of
+from control.certificates.examination import Examination
 from control.certificates.ledger import Ledger
 from control.certificates.obtain import Limits as Bounds
 from control.certificates.obtain import Obtainer
@@ -44,6 +44,7 @@ from control.limits.limits import Limits
 from control.limits.policy import POLICIES
 from control.outbox import parts as notifications
 from control.preflight.diagnosis import Diagnosis
+from control.preflight.facts import KnownFacts
 from control.preflight.preflight import Preflight
 from control.preflight.probe import Prober
 from control.preflight.report import Challenge
@@ -104,14 +105,14 @@ def assemble(ground: Ground) -> Parts:
     zone = dns01(settings, pool, asked, now)
     tokens = ProbeTokens(pool)
     preflight = _preflight(settings, asked, zone)
-    diagnosis = Diagnosis(preflight, ownership, tokens, lambda: facts_of(tuple(authorities)), _kind)
+    facts = KnownFacts(pool, authorities)
     obtainer = Obtainer(
         authorities,
         vault,
         ledger,
         propagation,
         zone,
-        Examination(preflight, tokens, now),
+        Examination(preflight, tokens, facts, now),
         Bounds(failures=settings.max_ssl_retries),
         now,
     )
@@ -149,7 +150,7 @@ def assemble(ground: Ground) -> Parts:
             settings.acme_dns_zone,
         ),
         ground.registry,
-        diagnostician=Diagnoses(diagnosis),
+        diagnostician=Diagnoses(Diagnosis(preflight, ownership, tokens, facts, _kind)),
         now=now,
     )
     return Parts(handlers, _room(limits, authorities, pool), loops, propagation, app)

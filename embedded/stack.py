@@ -18,6 +18,7 @@ import httpx
 from core import vault
 from embedded import debian
 from embedded.browser import Browser
+from embedded.challenge_zone import ChallengeZone
 from embedded.dns_process import DnsProcess
 from embedded.envoy import Envoy, endpoints
 from embedded.identity import IdentityProvider
@@ -32,6 +33,7 @@ from embedded.vault_mount import VaultMount
 
 PLATFORM = "platform.test"
 TARGET = f"custom.{PLATFORM}"
+CHALLENGES = f"acme.{PLATFORM}"
 MOUNT = "secret"
 ENVOY_TEMPLATE = Path(__file__).parent.parent / "envoy" / "static.yaml"
 STOP_GRACE = 20.0
@@ -144,12 +146,13 @@ async def start(
     ca: str = "pebble",
     report: Report = lambda _line: None,
     validation_pause: int = 1,
+    dns_01: bool = False,
     control: Mapping[str, str] | None = None,
     sidecar: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stack]:
     """Everything, until the block ends. `control` and `sidecar`: settings beside or other than the stack's own.
 
-    `validation_pause`: seconds, at most, before Pebble validates.
+    `validation_pause`: seconds, at most, before Pebble validates. `dns_01`: with a zone for it, so also for wildcards.
     """
     async with AsyncExitStack() as servers:
         postgres = await servers.enter_async_context(Postgres.start(home))
@@ -160,6 +163,11 @@ async def start(
         for name in (TARGET, f"*.{TARGET}"):  # each tenant has a target of its own below the platform's
             await dns.add(name, "A", LOOPBACK)
         report(f"authoritative DNS on {dns.address}")
+        resolver, challenges = dns.address, {"NAMEPLATE_DNS_RESOLVERS": dns.address}
+        if dns_01:
+            zone = await servers.enter_async_context(ChallengeZone.start(home, CHALLENGES, {"test": dns.address}))
+            resolver, challenges = zone.resolver, dict(zone.settings)
+            report(f"{CHALLENGES} for DNS-01 on {' and '.join(zone.knot.addresses)}")
         upstreams = [
             await servers.enter_async_context(UpstreamProcess.start(home, name))
             for name in ("platform-1", "platform-2")
@@ -178,7 +186,7 @@ async def start(
             pebble = await servers.enter_async_context(
                 Pebble.start(
                     home,
-                    dns_server=dns.address,
+                    dns_server=resolver,
                     http_port=http_port,
                     sleep_time=validation_pause or None,
                     no_sleep=validation_pause == 0,
@@ -226,7 +234,7 @@ async def start(
                 "NAMEPLATE_API_DATABASE_URL": postgres.dsn("nameplate", "nameplate_api"),
                 "NAMEPLATE_API_LISTEN": f"{LOOPBACK}:{api_port}",
                 "NAMEPLATE_APEX_IPV4": LOOPBACK,
-                "NAMEPLATE_DNS_RESOLVERS": dns.address,
+                **challenges,
                 "NAMEPLATE_JWT_JWKS_FILE": str(home / "jwks.json"),
                 "NAMEPLATE_JWT_ISSUER": identity.issuer,
                 "NAMEPLATE_JWT_AUDIENCE": identity.audience,

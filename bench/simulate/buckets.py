@@ -24,14 +24,14 @@ class Buckets:
         policy = [one for one in self._policy if one.counts_spared or not exempt]
         self._keep(order(self._fills(policy, hostname, registered, now), now, exempt=exempt))
 
-    def failed(self, hostname: str, registered: str, now: datetime) -> None:
+    def failed(self, hostname: str, registered: str, now: datetime, *, exempt: bool) -> None:
         """An authorization; and so no certificate comes of the order."""
         by_failure = [one for one in self._policy if one.spent is Spent.BY_FAILURE]
         self._keep(failure(self._fills(by_failure, hostname, registered, now), now))
-        self.not_issued(hostname, registered, now)
+        self.not_issued(hostname, registered, now, exempt=exempt)
 
-    def not_issued(self, hostname: str, registered: str, now: datetime) -> None:
-        of_certificates = [one for one in self._policy if one.of_certificates]
+    def not_issued(self, hostname: str, registered: str, now: datetime, *, exempt: bool) -> None:
+        of_certificates = [one for one in self._policy if one.of_certificates and (one.counts_spared or not exempt)]
         for fill in self._fills(of_certificates, hostname, registered, now):
             self._levels[fill.bucket.name, fill.key] = give_back(fill.bucket.rate, fill.level)
 

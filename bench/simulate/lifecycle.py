@@ -52,6 +52,7 @@ class Site:
     serial: int = 0
     version: int = 0  # of its plans: an event of an older one is void
     counted_at: datetime | None = None  # an order that was counted and not sent yet
+    exempt: bool = False  # that order
     sent: bool = False
     waiting_since: datetime | None = None
 
@@ -204,7 +205,7 @@ class Platform:
         site.counted_at = None
         if site.name.wrong(now) is not None:
             self._ca.failed(site.name.hostname, now)
-            self._buckets.failed(site.name.hostname, site.name.registered_domain, now)
+            self._buckets.failed(site.name.hostname, site.name.registered_domain, now, exempt=site.exempt)
             self._failed(site, number, now, "challenge_failed")
             return
         self._issued(site, number, now)
@@ -237,7 +238,7 @@ class Platform:
             return
         exempt = renewal.is_exempt(site.window, now)
         if site.counted_at is not None and now - site.counted_at > COUNTED_FOR:
-            self._buckets.not_issued(site.name.hostname, site.name.registered_domain, now)
+            self._buckets.not_issued(site.name.hostname, site.name.registered_domain, now, exempt=site.exempt)
             site.counted_at = None
         if site.counted_at is None:
             try:
@@ -246,7 +247,7 @@ class Platform:
                 self.outcome.waited_for_limit[reached.code] += 1
                 self._again(site, number, reached.until + 10 * SECOND * self._random.random())
                 return
-            site.counted_at = now
+            site.counted_at, site.exempt = now, exempt
             if site.ssl in ("none", "error"):
                 self._step(site, "order_started" if site.not_after is None else "renewal_started")
         arrives = now + 2 * SECOND * self._random.random()

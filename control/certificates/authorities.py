@@ -70,7 +70,7 @@ class Authority:
 
 
 class CaMetrics:
-    """`orders`: by ca and outcome, which is `issued` or the code of what came instead. `out`: 1 while it is passed over."""
+    """`orders`: by ca and outcome (`issued`, or the code of what came instead). `out`: 1 while it is passed over."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.orders = Counter(

@@ -41,12 +41,16 @@ class Preflight(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """`replaces`: what the CA knows the certificate by that the new one replaces (RFC 9773 section 5)."""
+    """`replaces`: what the CA knows the certificate by that the new one replaces (RFC 9773 section 5).
+
+    `exempt`: nothing was spent, because the CA spares an order that it takes for a renewal.
+    """
 
     authority: Authority
     client: Client
     row: OpenOrder
     replaces: str | None
+    exempt: bool = False
 
 
 class Choice:
@@ -95,7 +99,7 @@ class Choice:
             except LimitReached as reached:
                 full.append(reached)
                 continue
-            return Chosen(authority, client, row, replaces)
+            return Chosen(authority, client, row, replaces, exempt)
         raise min(full, key=lambda reached: reached.until)
 
     async def client(self, authority: Authority) -> Client:

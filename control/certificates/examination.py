@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Literal
 
 from control.acme.order import DNS_01
-from control.acme.problems import AcmeError
 from control.certificates.authorities import Authority
 from control.certificates.choice import PreflightFailed
+from control.preflight.facts import KnownFacts
 from control.preflight.preflight import Preflight
-from control.preflight.report import CaFacts
 from control.preflight.tokens import ProbeTokens
 from core.domain import Domain
 
@@ -19,30 +18,22 @@ from core.domain import Domain
 class Examination:
     """`now`: for the finding's time."""
 
-    def __init__(self, preflight: Preflight, tokens: ProbeTokens, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, preflight: Preflight, tokens: ProbeTokens, facts: KnownFacts, now: Callable[[], datetime]
+    ) -> None:
         self._preflight = preflight
         self._tokens = tokens
+        self._facts = facts
         self._now = now
 
     async def usable(self, domain: Domain, candidates: Sequence[Authority], kind: str) -> Sequence[Authority]:
-        """Those whom the domain's CAA records let issue. Raises PreflightFailed, VaultError and asyncpg's errors."""
+        """Those whom the domain's CAA records let issue. Raises PreflightFailed and asyncpg's errors."""
         challenge: Literal["dns-01", "http-01"] = "dns-01" if kind == DNS_01 else "http-01"
-        facts = await facts_of(candidates)
+        directories = {one.directory_url for one in candidates}
+        facts = [one for one in await self._facts() if one.directory_url in directories]
         async with self._tokens.published(domain.id) as token:
             report = await self._preflight.examine(domain, facts, challenge=challenge, token=token)
         finding = report.finding(self._now())
         if finding is not None:
             raise PreflightFailed(finding)
         return [one for one in candidates if one.directory_url in report.usable]
-
-
-async def facts_of(candidates: Sequence[Authority]) -> Sequence[CaFacts]:
-    """A CA that is away now is judged by what is known of it. Raises VaultError and asyncpg's errors."""
-    facts = []
-    for one in candidates:
-        try:
-            account_url = (await one.client()).account_url
-        except AcmeError:
-            account_url = None
-        facts.append(CaFacts(one.directory_url, one.caa_identities, account_url))
-    return facts

@@ -135,6 +135,11 @@ class Ledger:
                 await transition.apply(connection, job.domain_id, event, self._actor, lease=job.lease_token)
             return OpenOrder(row["id"], row["directory_url"], row["order_url"], row["created_at"], fresh=True)
 
+    async def spend(self, job: Job, directory_url: str) -> None:
+        """For an order that was exempt from the limits, and that the CA takes for no renewal. Raises LimitReached."""
+        async with self._held(job) as (connection, domain):
+            await self._limits.take(connection, directory_url, [domain.hostname])
+
     async def unrecorded(self, directory_url: str, urls: Sequence[str]) -> Sequence[str]:
         """Those of the CA's orders that are written down nowhere."""
         rows = await self._pool.fetch(

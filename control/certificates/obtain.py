@@ -33,6 +33,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -182,6 +183,7 @@ class Obtainer:
                 chosen.authority.account.forget(chosen.client)
             raise
         self._authorities.back(chosen.authority)
+        self._authorities.count(chosen.authority, "issued")
         certificate = Certificate.parse(chain, key.pem)
         certificate.check(domain.hostname, self._now())
         self._on_step("checked")
@@ -231,8 +233,12 @@ class Obtainer:
             await self._ledger.close_order(job, {"type": "order_lost"})
             row = await self._ledger.open_order(job, directory_url)
         if order is None:
-            profile = chosen.authority.profile
-            order = await chosen.client.new_order(domain.hostname, profile=profile, replaces=chosen.replaces)
+            order = await chosen.client.new_order(
+                domain.hostname,
+                profile=chosen.authority.profile,
+                replaces=chosen.replaces,
+                before_plain=partial(self._ledger.spend, job, directory_url) if chosen.exempt else None,
+            )
         self._on_step("order_sent")
         if row.url is None:
             await self._ledger.order_sent(job, row, order.url)

@@ -19,13 +19,16 @@ import structlog
 from control.db.away import AWAY
 from control.domains import transition
 from control.domains.states import IllegalTransition
-from core.errors import NameplateError
 
 OUTSTANDING = 200  # renewals begun and not over, of all replicas together
 EVERY = 10.0  # seconds, with jitter
 
 # How far each front is read to find those that expire first.
 CANDIDATES = 2000
+
+# Whoever holds a domain for longer has it for now; the next ones are not kept waiting.
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
+TAKEN = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 log = structlog.get_logger(__name__)
 
@@ -64,13 +67,8 @@ FOR UPDATE
 """
 
 
-class NotRenewable(NameplateError):
-    """Code: not_renewable."""
-
-    def __init__(self, domain_id: UUID) -> None:
-        super().__init__(
-            "not_renewable", f"Domain {domain_id} is not active with a certificate, or is being renewed already."
-        )
+class NotDue(Exception):
+    """Something happened to the domain since it was picked."""
 
 
 class Renewals:
@@ -127,6 +125,7 @@ class Renewals:
         """
         try:
             async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(LOCK_TIMEOUT)
                 job = await connection.fetchval(
                     """INSERT INTO jobs (domain_id, kind) VALUES ($1, 'obtain')
                        ON CONFLICT (domain_id) DO NOTHING RETURNING true""",
@@ -135,23 +134,11 @@ class Renewals:
                 if job is None:
                     return False
                 if await connection.fetchval(STILL_DUE, domain_id, self._now()) is None:
-                    raise NotRenewable(domain_id)
+                    raise NotDue
                 await transition.apply(connection, domain_id, "expiry_near", self._actor)
-        except (NotRenewable, IllegalTransition, transition.DomainGone):
+        except (NotDue, IllegalTransition, transition.DomainGone, *TAKEN):
             return False
         return True
-
-
-async def renew_now(connection: asyncpg.Connection[Any], domain_id: UUID, actor: str) -> None:
-    """Have the certificate replaced, whatever its age; the scheduler takes it up. In a transaction of the caller.
-
-    Raises NotRenewable, DomainGone.
-    """
-    domain = await transition.load_live(connection, domain_id)
-    if domain.status != "active" or domain.ssl_status not in ("issued", "renewed"):
-        raise NotRenewable(domain_id)
-    await connection.execute("UPDATE custom_domains SET renew_at = least(renew_at, now()) WHERE id = $1", domain_id)
-    await transition.record(connection, domain, "ssl_reissue", actor, {})
 
 
 async def replace_all(
@@ -171,7 +158,8 @@ async def replace_all(
     found, after = 0, UUID(int=0)
     while True:
         rows = await connection.fetch(
-            """UPDATE custom_domains d SET renew_at = least(d.renew_at, now() + $2::interval * random()), renewal_info_at = NULL
+            """UPDATE custom_domains d SET renewal_info_at = NULL,
+                   renew_at = least(d.renew_at, now() + $2::interval * random())
                FROM (SELECT d.id FROM custom_domains d JOIN certificates c ON c.id = d.certificate_id
                      WHERE d.id > $1 AND d.deleted_at IS NULL AND d.status = 'active'
                          AND d.ssl_status IN ('issued', 'renewed')

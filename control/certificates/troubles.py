@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from control.acme.problems import AcmeError, AcmeRefused, Meaning, explain
+from control.acme.problems import AcmeError, AcmeRefused, Meaning
 from control.certificates import backoff
 from control.certificates.authorities import Authorities, Authority
 from control.certificates.challenges import Solver
@@ -57,6 +57,8 @@ class Troubles:
 
     async def failed(self, failed: OrderFailed) -> Outcome:
         meaning, detail = failed.meaning, failed.problem.to_json()
+        if self.authority is not None:
+            self._authorities.count(self.authority, meaning.code)
         if not meaning.counts:
             await self._ledger.close_order(self._job, detail)
             return await self._postponed(meaning, detail, None)
@@ -79,15 +81,20 @@ class Troubles:
 
     async def refused(self, error: AcmeError) -> Outcome:
         """Whatever the CA says instead of doing what it was asked; it may well be the tenant's to mend."""
+        meaning = error.meaning
+        if self.authority is not None and not meaning.counts:
+            self._authorities.count(self.authority, meaning.code)
         if not isinstance(error, AcmeRefused):
-            meaning = Meaning(error.code, str(error), "ca", False)
             return await self._elsewhere(error, meaning, {})
-        meaning, detail = explain(error.problem), error.problem.to_json()
+        detail = error.problem.to_json()
         if meaning.counts:
             return await self.failed(OrderFailed(error.problem, meaning))
-        if error.problem.name == "rateLimited" and self.authority is not None:
+        if meaning.code == "ca_rate_limited" and self.authority is not None:
             said = None if error.retry_after is None else self._now() + error.retry_after
             until = await self._ledger.refused_by_ca(self._job, self.authority.directory_url, detail, said)
+            row = await self._ledger.order_under_way(self._job)
+            if row is not None and row.url is None:  # it was not taken, so that another CA may have it
+                await self._ledger.close_order(self._job, detail)
             if self.candidates > 1:
                 return await self._postponed(meaning, detail, NEXT_CA)
             return await self._postponed(meaning, detail, until - self._now() + lateness())

@@ -36,6 +36,7 @@ EFFECTS: Mapping[str, str] = {
     "failures_exceeded": ", next_attempt = NULL",
     "retry": ", failure_count = 0, dns_finding = NULL, verified_by = NULL",
     "resumed": ", failure_count = 0",
+    "moved_away": ", next_attempt = NULL",
     "certificate_loaded": ", misses = 0, look_at = now() + interval '1 hour'",
 }
 

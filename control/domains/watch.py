@@ -12,17 +12,16 @@ every resolver answers and none sees it here (control.dns.sighting); nothing els
 | each miss of a moved name | twice as late as the one before, up to the interval |
 
 Every pause is jittered, and a replica looks at no more than RATE names a second, so that a million are spread out, and
-are spread out again after an outage.
+are spread out again after an outage. A name whose DNS hangs takes one place of CONCURRENCY, and holds up no other.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -39,7 +38,8 @@ INTERVAL = timedelta(hours=6)  # unless the settings say otherwise
 MISSES = 3
 NEAR = 12  # parts of the interval, between the looks that decide
 JITTER = 0.2  # of a pause, either way
-BATCH = 50  # names at once
+CONCURRENCY = 50  # looks at once
+BATCH = 20  # names taken at once
 RATE = 200.0  # names a second
 POLL = 2.0  # seconds between two looks for names whose turn it is
 LEASE = timedelta(minutes=2)  # longer than any look takes
@@ -53,6 +53,11 @@ READ = f"""SELECT {COLUMNS}, d.arrived_at IS NOT NULL AS arrived, EXISTS (
         SELECT FROM custom_domains rival WHERE rival.hostname = d.hostname AND rival.deleted_at IS NULL
             AND rival.status = 'dns_check' AND rival.dns_finding->>'code' = 'hostname_in_use') AS contested
     FROM {TABLES} WHERE d.id = ANY($1)"""  # noqa: S608 -- constants
+# A clock that was wrong for a while leaves turns far in the future behind.
+MEND = """UPDATE custom_domains SET look_at = $1::timestamptz + random() * $2::interval WHERE id IN (
+        SELECT id FROM custom_domains
+        WHERE deleted_at IS NULL AND status IN ('active', 'moved') AND look_at > $1 + 2 * $2::interval
+        ORDER BY look_at DESC LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
 STANDING = "SELECT misses, look_at FROM custom_domains WHERE id = $1"
 SETTLE = """UPDATE custom_domains SET misses = $2, looked_at = $3, look_at = $4,
     arrived_at = CASE WHEN $5 THEN coalesce(arrived_at, $3) ELSE arrived_at END WHERE id = $1"""
@@ -95,25 +100,37 @@ class Watch:
         self._interval = interval
 
     async def run(self) -> None:
-        """For as long as the process lives."""
-        while True:
-            started, looked = monotonic(), 0
-            try:
-                looked = await self.round()
-            except AWAY as error:
-                log.warning("watch_interrupted", error=type(error).__name__)
-            pause = looked / RATE - (monotonic() - started) if looked == BATCH else POLL
-            await asyncio.sleep(max(pause, 0.0))
+        """Until cancelled."""
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                free = min(CONCURRENCY - len(running), BATCH)
+                turns: Sequence[Turn] = ()
+                try:
+                    turns = await self._take(free) if free else ()
+                except AWAY as error:
+                    log.warning("watch_interrupted", error=type(error).__name__)
+                for turn in turns:
+                    task = asyncio.create_task(self._look(turn), name=f"look at {turn.domain.hostname}")
+                    running.add(task)
+                    task.add_done_callback(running.discard)
+                await asyncio.sleep(POLL if len(turns) < free else BATCH / RATE)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def round(self) -> int:
-        """Look at the names whose turn it is, at most BATCH; return how many. Raises what PostgreSQL raises."""
-        turns = await self._take()
+        """Look at the names whose turn it is, at most CONCURRENCY; return how many. Raises what PostgreSQL raises."""
+        turns = await self._take(CONCURRENCY)
         await asyncio.gather(*(self._look(turn) for turn in turns))
         return len(turns)
 
-    async def _take(self) -> list[Turn]:
+    async def _take(self, limit: int) -> Sequence[Turn]:
         async with self._pool.acquire() as connection, connection.transaction():
-            leases = {row["id"]: row["look_at"] for row in await connection.fetch(TAKE, self._clock(), LEASE, BATCH)}
+            leases = {row["id"]: row["look_at"] for row in await connection.fetch(TAKE, self._clock(), LEASE, limit)}
+            if len(leases) < limit:
+                await connection.execute(MEND, self._clock(), max(self._interval, LEASE))
             rows = await connection.fetch(READ, list(leases)) if leases else []
         return [Turn(Domain.from_row(row), row["arrived"], row["contested"], leases[row["id"]]) for row in rows]
 

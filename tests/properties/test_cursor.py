@@ -10,7 +10,14 @@ from uuid import UUID
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from api.pagination import CURSOR_PATTERN, decode_cursor, encode_cursor
+from api.pagination import (
+    CURSOR_PATTERN,
+    ENTRY_CURSOR_PATTERN,
+    decode_cursor,
+    decode_entry_cursor,
+    encode_cursor,
+    encode_entry_cursor,
+)
 from api.service import Position
 
 positions = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids())
@@ -42,3 +49,20 @@ def test_an_edited_cursor_is_refused(position: Position, index: int, character: 
 @given(positions, st.integers(0, 37))
 def test_a_cut_cursor_is_refused(position: Position, length: int) -> None:
     assert decode_cursor(encode_cursor(position)[:length]) is None
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(0, 15), st.sampled_from("ABab09-_+/= é"))
+def test_an_entry_comes_back_from_its_cursor_and_from_no_other_text(entry: int, index: int, character: str) -> None:
+    cursor = encode_entry_cursor(entry)
+    assert re.fullmatch(ENTRY_CURSOR_PATTERN, cursor)
+    assert decode_entry_cursor(cursor) == entry
+    assert decode_cursor(cursor) is None
+    assert decode_entry_cursor(cursor[:index]) is None
+    assume(cursor[index] != character)
+    assert decode_entry_cursor(cursor[:index] + character + cursor[index + 1 :]) is None
+
+
+@given(st.text() | cursor_like | st.from_regex(r"[A-Za-z0-9+/_=-]{14,18}"))
+def test_any_text_is_an_entry_or_nothing(text: str) -> None:
+    entry = decode_entry_cursor(text)
+    assert entry is None or encode_entry_cursor(entry) == text

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -238,3 +241,40 @@ async def room(pool: asyncpg.Pool[Any], mount: VaultMount, **changes: Any) -> As
         yield Room(pool, vault, clock, secrets, Queue(pool), deliverer, registry)
     finally:
         vault.close()
+
+
+# --- a deliverer as a process of its own, to be killed
+
+
+@asynccontextmanager
+async def mortal(dsn: str, mount: VaultMount, places: Places) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Runs until it is killed, or the block ends."""
+    role_id, secret_id = mount.control
+    wiring = {"dsn": dsn, "url": mount.url, "mount": mount.path, "role_id": role_id, "secret_id": secret_id}
+    tests = Path(__file__).parent.parent
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "scenes.notifications"),
+        stdin=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": f"{tests}:{tests.parent}"},
+    )
+    try:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps({**wiring, "turn": places.turn, "deadline": places.deadline}).encode() + b"\n")
+        await process.stdin.drain()
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _live(wiring: dict[str, Any]) -> None:
+    vault = Vault(wiring["url"], wiring["mount"], wiring["role_id"], lambda: wiring["secret_id"])
+    places = Places(turn=wiring["turn"], deadline=wiring["deadline"])
+    clock = Clock()
+    async with asyncpg.create_pool(wiring["dsn"], min_size=0, max_size=4) as pool:
+        await _deliverer(pool, Secrets(vault, clock), clock, CollectorRegistry(), places=places).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(_live(json.loads(sys.stdin.readline())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,7 +22,7 @@ Issuer = Any
 Eventually = Callable[..., Any]
 
 PROTECTED = [
-    (operation.method, prefix + operation.path.format(id="0b8f0a86-4d0c-4a55-9a3b-5f3f0f5ad6a1"))
+    (operation.method, prefix + re.sub(r"\{.+?\}", "0b8f0a86-4d0c-4a55-9a3b-5f3f0f5ad6a1", operation.path))
     for operation in OPERATIONS
     for prefix in PREFIXES
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
@@ -109,6 +110,29 @@ async def test_the_codes_are_those_of_a_single_registration(tenant: Tenant) -> N
     for name, line in zip(names, report["lines"], strict=True):
         single = (await tenant.add(name)).json()
         assert {**line["problem"], "pointer": "/hostname"} == single
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_list_is_answered_as_its_lines_would_be_one_by_one(
+    tenant: Tenant, new_tenant: Callable[..., Tenant], control: Any, seed: int
+) -> None:
+    draw = random.Random(seed)
+    holder, alone = new_tenant(), new_tenant()
+    taken = [f"t{n}.example.com" for n in range(3)]
+    await imported(holder, *taken)
+    await control.execute("UPDATE custom_domains SET status = 'active'")
+    pool = [*taken, *(f"d{n}.example.com" for n in range(8)), "x", "a_b.example.com", "*.example.com", "192.0.2.1"]
+    names = draw.sample(pool, k=len(pool))
+    for name in draw.sample(names, k=2):  # had before
+        for each in (tenant, alone):
+            await each.add(name)
+    singly = []
+    for name in names:
+        response = await alone.add(name)
+        singly.append("created" if response.status_code == 201 else response.json()["code"])
+    together = ["domain_exists" if result == "exists" else result for result in told(await imported(tenant, *names))]
+    assert together == singly
+    assert {"created", "hostname_taken", "domain_limit_reached"} & set(together)
 
 
 async def test_the_quota_is_checked_as_it_goes(tenant: Tenant) -> None:

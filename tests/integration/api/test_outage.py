@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -94,6 +95,46 @@ async def test_a_lock_that_is_not_freed_is_503(
         await control.execute("SELECT FROM jobs FOR UPDATE")
         assert_unavailable(await tenant.client.delete(f"/domains/{created.json()['id']}"))
     assert (await tenant.client.delete(f"/domains/{created.json()['id']}")).status_code == 204
+
+
+async def test_an_import_that_is_interrupted_has_done_nothing_and_can_be_sent_again(
+    tenant: Tenant,
+    control: asyncpg.Connection[Any],
+    superuser: asyncpg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body, key = {"hostnames": ["a.example.com", "b.example.com"]}, {"Idempotency-Key": "k"}
+    with monkeypatch.context() as patch:
+        patch.setattr("control.domains.tenancy.LOCK_TIMEOUT", "100ms")
+        async with superuser.transaction():
+            await superuser.execute("LOCK TABLE outbox IN EXCLUSIVE MODE")  # the domains are in already
+            assert_unavailable(await tenant.client.post("/domains/import", json=body, headers=key))
+    assert await control.fetchval("SELECT count(*) FROM custom_domains") == 0
+    again = await tenant.client.post("/domains/import", json=body, headers=key)
+    assert (again.status_code, again.json()["created"]) == (200, 2)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/quota"),
+        ("GET", "/domains/{id}/audit"),
+        ("GET", "/domains/{id}/diagnosis"),
+        ("POST", "/domains/{id}/resume"),
+        ("POST", "/domains/{id}/renew"),
+        ("POST", "/domains/{id}/verify"),
+    ],
+)
+async def test_without_a_database_nothing_is_said_about_a_domain(
+    database: Database,
+    serve: Callable[..., Any],
+    new_tenant: Callable[..., Tenant],
+    scripted: Any,
+    method: str,
+    path: str,
+) -> None:
+    async with serve(database.api_dsn.replace(f":{database.postgres.port}/", ":1/"), diagnostician=scripted) as url:
+        assert_unavailable(await new_tenant(url).client.request(method, path.format(id=uuid4())))
 
 
 async def test_a_victim_of_a_deadlock_tries_again(

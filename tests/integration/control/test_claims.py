@@ -13,12 +13,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from control.db import migrate as migrations
 from control.dns.ownership import Look
 from control.domains.claims import prove
 from control.domains.transition import load
 from control.jobs import Job
 from core.domain import Finding
 from embedded.database import Database
+from embedded.postgres import Postgres
 
 NAME = "shop.example.com"
 DAY = timedelta(hours=24)
@@ -350,3 +352,31 @@ async def test_names_are_found_by_an_index(database: Database, query: str, index
     finally:
         await connection.close()
     assert index in plan
+
+
+# --- a database that was in use before
+
+
+async def test_rows_of_an_earlier_release_are_kept_and_get_their_targets(
+    postgres: Postgres, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"t{number}earlier"
+    await postgres.create_database(name)
+    try:
+        everything = migrations.available()
+        monkeypatch.setattr(migrations, "available", lambda: [one for one in everything if one.version < 14])
+        await migrations.migrate(postgres.dsn(name))
+        connection = await asyncpg.connect(postgres.dsn(name))
+        await connection.execute("INSERT INTO tenants (slug) VALUES ('one'), ('two')")
+        await connection.execute(
+            """INSERT INTO custom_domains (tenant_id, hostname, verification_token, verify_deadline, status)
+               SELECT id, slug || '.example.com', 'token', now(), 'active' FROM tenants"""
+        )
+        monkeypatch.setattr(migrations, "available", lambda: everything)
+        await migrations.migrate(postgres.dsn(name))
+        labels = {row["target_label"] for row in await connection.fetch("SELECT target_label FROM tenants")}
+        assert len(labels) == 2
+        assert await connection.fetchval("SELECT count(*) FROM domains_v1") == 2
+        await connection.close()
+    finally:
+        await postgres.drop_database(name)

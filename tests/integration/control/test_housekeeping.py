@@ -58,3 +58,37 @@ async def test_a_domain_that_was_forgotten_gets_its_job_back(pool, add_domain) -
     await add_domain("f.example", job=None, status="failed")
     await tidy(pool)
     assert {(row["domain_id"], row["kind"]) for row in await pool.fetch("SELECT * FROM jobs")} == wanted
+
+
+async def test_old_notifications_go_once_they_are_settled_and_what_waits_stays(pool) -> None:
+    endpoint = await pool.fetchval(
+        """INSERT INTO notification_endpoints (tenant_id, kind, address)
+           VALUES (gen_random_uuid(), 'email', 'a') RETURNING id"""
+    )
+    for name, dispatched, state, days in (
+        ("untold", False, None, None),
+        ("told nobody", True, None, None),
+        ("waits", True, "pending", None),
+        ("delivered", True, "delivered", 31),
+        ("dead", True, "dead", 31),
+        ("delivered lately", True, "delivered", 29),
+        ("dead lately", True, "dead", 29),
+    ):
+        event = await pool.fetchval(
+            """INSERT INTO outbox (event, payload, created_at, dispatched_at)
+               VALUES ($1, '{}', now() - interval '40 days', CASE WHEN $2 THEN now() END) RETURNING id""",
+            name,
+            dispatched,
+        )
+        if state is not None:
+            await pool.execute(
+                """INSERT INTO deliveries (endpoint_id, outbox_id, lane, state, settled_at)
+                   VALUES ($1, $2, $1, $3, now() - $4 * interval '1 day')""",
+                endpoint,
+                event,
+                state,
+                days,
+            )
+    await tidy(pool)
+    kept = {row["event"] for row in await pool.fetch("SELECT event FROM outbox")}
+    assert kept == {"untold", "waits", "delivered lately", "dead lately"}

@@ -17,9 +17,7 @@ from control.certificates.renewals import (
     CANDIDATES,
     COUNT_OUTSTANDING,
     PICK,
-    NotRenewable,
     Renewals,
-    renew_now,
     replace_all,
 )
 from control.housekeeping import tidy
@@ -181,6 +179,35 @@ async def test_many_replicas_begin_each_renewal_once(pool: Pool, holding: Holdin
     assert await pool.fetchval("SELECT count(*) FROM audit WHERE action = 'ssl_expiring'") == 30
 
 
+async def test_domains_that_are_deleted_meanwhile_are_revoked_and_no_renewal_stops_the_others(
+    pool: Pool, holding: Holding
+) -> None:
+    """As the API deletes: the job first, then the domain."""
+    domains = [await holding(f"{number}.example") for number in range(24)]
+
+    async def delete(domain_id: UUID) -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                """INSERT INTO jobs (domain_id, kind) VALUES ($1, 'revoke')
+                   ON CONFLICT (domain_id) DO UPDATE SET kind = 'revoke', run_at = now()""",
+                domain_id,
+            )
+            await connection.execute("SELECT FROM custom_domains WHERE id = $1 FOR UPDATE", domain_id)
+            await connection.execute("UPDATE custom_domains SET deleted_at = now() WHERE id = $1", domain_id)
+
+    async def schedule() -> None:
+        while await renewals(pool).due(3):
+            pass
+
+    await asyncio.gather(schedule(), schedule(), *(delete(domain_id) for domain_id in domains[::2]))
+    await schedule()
+    kinds = await pool.fetch(
+        """SELECT j.kind, d.deleted_at IS NOT NULL AS deleted, count(*) FROM jobs j
+           JOIN custom_domains d ON d.id = j.domain_id GROUP BY 1, 2"""
+    )
+    assert {tuple(row) for row in kinds} == {("revoke", True, 12), ("obtain", False, 12)}
+
+
 async def test_what_was_renewed_between_the_look_and_the_lock_is_not_begun_again(pool: Pool, holding: Holding) -> None:
     domain_id = await holding("a.example")
     scheduler = renewals(pool)
@@ -244,26 +271,7 @@ async def test_it_goes_on_when_postgresql_is_back(database: Database, pool: Pool
         task.cancel()
 
 
-# --- on demand
-
-
-async def test_a_certificate_is_replaced_on_demand(pool: Pool, holding: Holding) -> None:
-    domain_id = await holding("a.example", due=40 * DAY, left=70 * DAY)
-    async with pool.acquire() as connection, connection.transaction():
-        await renew_now(connection, domain_id, "tenant:alice")
-    assert await pool.fetchval("SELECT renew_at <= now() FROM custom_domains")
-    assert await pool.fetchval("SELECT actor || ' ' || action FROM audit") == "tenant:alice ssl_reissue"
-    assert await Renewals(pool, "control:test").due() == 1
-
-
-@pytest.mark.parametrize(("status", "ssl_status"), [("moved", "issued"), ("active", "expiring"), ("verified", "none")])
-async def test_what_has_no_certificate_or_is_renewed_already_is_not_renewed_on_demand(
-    pool: Pool, holding: Holding, status: str, ssl_status: str
-) -> None:
-    domain_id = await holding("a.example", status=status, ssl=ssl_status)
-    async with pool.acquire() as connection, connection.transaction():
-        with pytest.raises(NotRenewable):
-            await renew_now(connection, domain_id, "tenant:alice")
+# --- many at once
 
 
 async def test_all_certificates_of_a_ca_are_spread_over_the_time_given(pool: Pool, holding: Holding) -> None:

@@ -408,7 +408,7 @@ async def test_replicas_share_the_names_and_no_miss_counts_twice(room: Room) -> 
 async def test_a_look_that_outlived_its_lease_changes_nothing(room: Room) -> None:
     domain_id = await room.domain()
     slow = room.watch()
-    [turn] = await slow._take()
+    [turn] = await slow._take(1)
     room.now += watch.LEASE
     await room.look()
     before = await room.row(domain_id)
@@ -420,7 +420,7 @@ async def test_a_look_that_outlived_its_lease_changes_nothing(room: Room) -> Non
 async def test_a_name_deleted_during_the_look_is_left_alone(room: Room) -> None:
     domain_id = await room.domain()
     slow = room.watch()
-    [turn] = await slow._take()
+    [turn] = await slow._take(1)
     await room.pool.execute("UPDATE custom_domains SET deleted_at = now()")
     await slow._look(turn)
     assert (await room.row(domain_id))["misses"] == 0
@@ -434,6 +434,42 @@ async def test_a_look_that_fails_holds_up_no_other(room: Room) -> None:
     await room.look()
     assert [(await room.row(one))["misses"] for one in ids] == [0, 0, 1]
     assert {(await room.row(one))["look_at"] for one in ids[:2]} == {room.now + watch.LEASE}, "they have another turn"
+
+
+async def test_a_clock_that_was_years_ahead_keeps_no_name_from_its_look(room: Room) -> None:
+    domain_id = await room.domain()
+    room.point("shop", "A", FOREIGN)
+    now = room.now
+    room.now += timedelta(days=1000)
+    await room.watch().round()
+    room.now = now + timedelta(minutes=1)
+    assert await room.watch().round() == 0
+    row = await room.row(domain_id)
+    assert (row["status"], row["misses"]) == ("active", 1), "one look is one miss, however far the clock went"
+    assert room.now <= row["look_at"] <= room.now + INTERVAL
+
+
+async def test_names_whose_dns_hangs_hold_up_no_other(room: Room, eventually: Any) -> None:
+    hanging = [await room.domain(f"hanging{number}") for number in range(10)]
+    sound = [await room.domain(f"sound{number}") for number in range(2 * watch.CONCURRENCY)]
+    room.patience = 600.0
+    for number in range(10):
+        room.servers[0].fail(room.full(f"hanging{number}"), Fault(drop=True))
+    for number in range(len(sound)):
+        room.point(f"sound{number}", "A", APEX)
+    running = asyncio.create_task(room.watch().run())
+    try:
+
+        async def all_but_the_hanging() -> bool:
+            rows = await room.pool.fetch("SELECT id FROM custom_domains WHERE looked_at IS NOT NULL")
+            return {row["id"] for row in rows} == set(sound)
+
+        await eventually(all_but_the_hanging, timeout=30)
+        assert not running.done()
+        assert {(await room.row(one))["misses"] for one in hanging} == {0}
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_the_watch_survives_that_postgresql_cuts_its_connections(

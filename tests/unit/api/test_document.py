@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import jsonschema_rs
 import pytest
@@ -13,11 +15,34 @@ import pytest
 from api.catalogue import CATALOGUE
 from api.openapi import document
 from api.operations import LINE_PROBLEMS, OPERATIONS
+from api.representation import diagnosis
 from api.schemas import SCHEMAS
 from api.service import PROVEN_STATUSES, SSL_STATUSES, STATUSES
 from control.domains import states
+from control.preflight.codes import EXPLANATIONS, Level
+from control.preflight.report import Check, Report
+from core.domain import Domain
 
 DOCUMENT = document()
+DOMAIN = Domain(
+    id=UUID(int=1),
+    tenant_id=UUID(int=2),
+    hostname="mycompany.com",
+    verification_token="abc123def456",
+    status="pending",
+    ssl_status="none",
+    cert_expiry=None,
+    failure_count=0,
+    metadata={},
+    created_at=datetime(2026, 4, 22, 2, tzinfo=UTC),
+    updated_at=datetime(2026, 4, 22, 2, tzinfo=UTC),
+    deleted_at=None,
+    verify_deadline=datetime(2026, 4, 25, 2, tzinfo=UTC),
+    verified_by=None,
+    dns_finding=None,
+    ssl_finding=None,
+    certificate=None,
+)
 
 
 def walk(node: Any) -> Iterator[dict[str, Any]]:
@@ -88,3 +113,21 @@ def test_every_code_that_the_api_raises_is_documented() -> None:
     raised = {code for source in sources for code in re.findall(r'Problem\(\s*"([a-z_]+)"', source.read_text())}
     assert len(raised) > 15
     assert raised <= documented
+
+
+def test_what_the_preflight_reports_is_a_diagnosis() -> None:
+    checks = [
+        Check("preflight", str(code), level is Level.OK, level is Level.BLOCKING, who, sentence, {"a": ["b"]}, None)
+        for code, (level, who, sentence) in EXPLANATIONS.items()
+    ]
+    assert len(checks) > 10
+    now = datetime(2026, 4, 22, 2, tzinfo=UTC)
+    shown = diagnosis(DOMAIN, Report(checks, ["https://ca.test/directory"]).to_json(), now)
+    validator({"$ref": "#/components/schemas/Diagnosis"}).validate(shown)
+    assert [check["code"] for check in shown["checks"]] == [check.code for check in checks]
+
+
+def test_a_line_of_an_import_can_be_refused_by_what_refuses_a_registration() -> None:
+    alone = {"hostname_repeated"}
+    (registration,) = (operation for operation in OPERATIONS if operation.name == "addDomain")
+    assert set(LINE_PROBLEMS) - alone <= set(registration.problems)

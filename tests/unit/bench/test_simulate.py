@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from bench.simulate import lifecycle
 from bench.simulate.authority import DAY, HOUR, ModelCa, RateLimited
 from bench.simulate.lifecycle import Outcome, Platform
 from bench.simulate.turns import Queue
-from bench.simulate.world import START, Draw, planned, short
+from bench.simulate.world import START, Draw, World, planned, short
 from control.limits.policy import LETSENCRYPT, NONE, Policy
 
 PROJECT = Path(__file__).parents[3]
@@ -49,6 +50,45 @@ def test_certificates_would_run_out_if_they_were_renewed_too_late(monkeypatch: p
     monkeypatch.setattr(lifecycle, "DAYS_BEFORE", 0)
     outcome, _ = lived(50, 120)
     assert outcome.expired_right > 0
+
+
+def bad_days(domains: int, away: tuple[float, float], registered: tuple[float, float], days: int) -> World:
+    """The CA is away, in days from the start; the names come evenly in a time, and their DNS is right."""
+    drawn = Draw(domains, days).world()
+    first, last = registered
+    names = [
+        replace(name, registered_at=START + (first + (last - first) * number / domains) * DAY, troubles=())
+        for number, name in enumerate(drawn.names)
+    ]
+    return replace(drawn, names=names, outages=[(START + away[0] * DAY, START + away[1] * DAY)])
+
+
+@pytest.mark.parametrize(("counted_for", "refused"), [(lifecycle.COUNTED_FOR, False), (1000 * DAY, True)])
+def test_orders_that_an_outage_kept_from_the_ca_are_counted_anew(
+    monkeypatch: pytest.MonkeyPatch, counted_for: timedelta, refused: bool
+) -> None:
+    """Otherwise a day's worth of orders, each counted when it was written down, arrives within the hour."""
+    monkeypatch.setattr(lifecycle, "COUNTED_FOR", counted_for)
+    ca = ModelCa(short, [], renewal_information=False)
+    world = bad_days(1500, away=(1, 2), registered=(1, 1.9), days=10)
+    ca.outages = world.outages
+    outcome = Platform(world, ca).run()
+    assert (ca.refusals.total() > 0) is refused
+    assert refused or outcome.served_at_end == 1500
+
+
+def test_thousands_of_renewals_due_while_the_ca_was_away_are_finished_and_none_runs_out() -> None:
+    world = bad_days(5000, away=(24, 28), registered=(0, 2), days=44)
+    ca = ModelCa(short, world.outages, renewal_information=False)
+    outcome = Platform(world, ca).run()
+    end = world.outages[0][1]
+    due = [moment for moment in outcome.renewed if moment >= end]
+    assert len(due) > 3000
+    assert not ca.refusals
+    assert outcome.expired_right == outcome.expired_wrong == 0
+    assert len(outcome.renewed) == outcome.served_at_end == 5000
+    backlog = [moment for moment in due if moment < end + 2 * DAY]
+    assert len(backlog) > 3000, "they are due, and there is room for 2,400 a day"
 
 
 def test_the_ca_counts_as_it_says() -> None:

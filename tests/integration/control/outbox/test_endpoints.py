@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from scenes.notifications import LOOPBACK, Room, room
+from scenes.notifications import LOOPBACK, Room
 from starlette.types import ASGIApp
 
 from api.app import create_app

@@ -80,7 +80,7 @@ def tls(state_dir) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 @pytest.fixture
 def make_sender(tls) -> Callable[..., MailSender]:
     def make(url: str, trust: ssl.SSLContext | None = None) -> MailSender:
-        return MailSender(SmtpServer.parse(url), FROM, trust or tls[1], lambda: datetime.now(UTC), timeout=5)
+        return MailSender(SmtpServer.parse(url), FROM, trust or tls[1], lambda: datetime.now(UTC), timeout=2)
 
     return make
 
