@@ -12,9 +12,10 @@ from starlette.responses import Response
 
 from api.catalogue import CATALOGUE
 from api.operations import OPERATIONS, PREFIXES, Operation, Success
+from api.parameters import HEADERS, PARAMETERS
 from api.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
 from api.problems import Problem
-from api.schemas import HEADERS, PARAMETERS, SCHEMAS
+from api.schemas import SCHEMAS
 
 VERSION = "1.0.0"  # of the API, not of the software
 JSON = "application/json"

@@ -40,7 +40,7 @@ LINE_PROBLEMS = (*_HOSTNAMES, *_REGISTRATION, "hostname_repeated", "wrong_type")
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """`schema` and `headers` are names in `api.schemas`."""
+    """`schema` is a name in `api.schemas`, `headers` are in `api.parameters`."""
 
     description: str
     schema: str | None = None

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
+from api import examples
 from api.endpoints import DELIVERY_STATES, EVENTS, KINDS, MAX_ADDRESS
-from api.exchange import REQUEST_ID_PATTERN
-from api.idempotency import KEY_PATTERN
 from api.operations import LINE_PROBLEMS
 from api.pagination import (
     CURSOR_PATTERN,
-    DEFAULT_LIMIT,
     ENTRY_CURSOR_PATTERN,
     MAX_LIMIT,
-    encode_cursor,
-    encode_entry_cursor,
 )
-from api.service import SSL_STATUSES, STATUSES, Position
+from api.service import SSL_STATUSES, STATUSES
 from core.hostname import MAX_INPUT_LENGTH
 
 MAX_HOSTNAMES = 1000  # of one import
 Schema = Mapping[str, Any]
-
-ID = "0b8f0a86-4d0c-4a55-9a3b-5f3f0f5ad6a1"
-TOKEN = "verify-4f2d7c9a1be84a06b0f6d1c1a7e3955d"  # noqa: S105 -- an example
-CURSOR = encode_cursor(Position(datetime(2026, 4, 22, 2, tzinfo=UTC), UUID(ID)))
-FINGERPRINT = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
 
 
 def _reference(name: str) -> Schema:
@@ -110,115 +99,6 @@ _REGISTRATION: Mapping[str, Any] = {
     "createdAt": _MOMENT,
 }
 
-_EXAMPLE_REGISTRATION: Mapping[str, Any] = {
-    "id": ID,
-    "hostname": "shop.mybrand.co",
-    "status": "pending",
-    "sslStatus": "none",
-    "verificationToken": TOKEN,
-    "instructions": {
-        "subdomain": {"type": "CNAME", "name": "shop.mybrand.co", "value": "t-7f3c9d2be41a06d85c1f.custom.platform.io"},
-        "apex": {"type": "A", "name": "shop.mybrand.co", "value": "76.76.21.21"},
-        "verification": {"type": "TXT", "name": "_platform-verify.shop.mybrand.co", "value": TOKEN},
-    },
-    "createdAt": "2026-04-22T02:00:00.000Z",
-}
-
-_EXAMPLE_DOMAIN: Mapping[str, Any] = {
-    **_EXAMPLE_REGISTRATION,
-    "status": "active",
-    "sslStatus": "issued",
-    "updatedAt": "2026-04-22T02:03:07.250Z",
-    "ready": True,
-    "verification": {
-        "method": "txt",
-        "deadline": "2026-04-25T02:00:00.000Z",
-        "checkedAt": "2026-04-22T02:02:31.004Z",
-        "code": "txt_found",
-        "message": "The TXT record has the expected value.",
-        "who": "nobody",
-        "detail": {"expected": TOKEN, "found": [TOKEN]},
-    },
-    "ssl": {"checkedAt": None, "code": None, "message": None, "who": None, "detail": None},
-    "certificate": {
-        "serial": "3a1f",
-        "issuer": "E7",
-        "fingerprint": FINGERPRINT,
-        "notBefore": "2026-04-22T01:02:40.000Z",
-        "notAfter": "2026-07-21T01:02:39.000Z",
-    },
-    "certExpiry": "2026-07-21T01:02:39.000Z",
-    "renewAt": "2026-06-20T17:41:02.310Z",
-    "challenges": ["http-01"],
-    "failureCount": 0,
-    "nextAttempt": None,
-}
-
-_DOMAIN_PATH = f"/api/v1/domains/{ID}"
-_EXAMPLE_PROBLEM: Mapping[str, Any] = {
-    "type": "/problems/has_port",
-    "title": "The hostname has a port",
-    "status": 422,
-    "detail": "Give the hostname alone, without a port.",
-    "code": "has_port",
-    "who": "tenant",
-    "pointer": "/hostnames/1",
-}
-_EXAMPLE_REPORT: Mapping[str, Any] = {
-    "created": 1,
-    "existing": 0,
-    "failed": 1,
-    "lines": [
-        {
-            "line": 1,
-            "hostname": "shop.mybrand.co",
-            "result": "created",
-            "domain": _DOMAIN_PATH,
-            "registration": _EXAMPLE_REGISTRATION,
-        },
-        {"line": 2, "hostname": None, "result": "error", "problem": _EXAMPLE_PROBLEM},
-    ],
-}
-_EXAMPLE_DIAGNOSIS: Mapping[str, Any] = {
-    "id": ID,
-    "hostname": "shop.mybrand.co",
-    "checkedAt": "2026-04-22T02:03:07.250Z",
-    "ok": False,
-    "usable": [],
-    "checks": [
-        {
-            "check": "caa",
-            "code": "caa_forbids",
-            "ok": False,
-            "blocking": True,
-            "who": "tenant",
-            "message": "The CAA records of mybrand.co let only other.example issue.",
-            "expected": ["letsencrypt.org"],
-            "found": ["other.example"],
-        }
-    ],
-}
-_EXAMPLE_AUDIT: Mapping[str, Any] = {
-    "data": [
-        {
-            "id": 17,
-            "at": "2026-04-22T02:00:00.000Z",
-            "hostname": "shop.mybrand.co",
-            "actor": "tenant:alice",
-            "action": "add",
-            "detail": {},
-        }
-    ],
-    "nextCursor": None,
-}
-_EXAMPLE_QUOTA: Mapping[str, Any] = {
-    "limit": 5,
-    "used": 2,
-    "remaining": 3,
-    "byStatus": {"pending": 1, "dns_check": 0, "verified": 0, "active": 1, "failed": 0, "moved": 0},
-    "registrations": {"hours": 24, "limit": 50, "used": 2, "remaining": 48},
-}
-
 _ENDPOINT: Mapping[str, Any] = {
     "id": {"type": "string", "format": "uuid"},
     "kind": {"type": "string", "enum": list(KINDS)},
@@ -229,34 +109,6 @@ _ENDPOINT: Mapping[str, Any] = {
     "disabledAt": _nullable(_MOMENT),
     "disabledCode": {**_nullable(_CODE), "description": "gone: it answered 410. failing: it failed for days."},
     "failingSince": {**_nullable(_MOMENT), "description": "No attempt has succeeded since."},
-}
-_EXAMPLE_ENDPOINT: Mapping[str, Any] = {
-    "id": ID,
-    "kind": "webhook",
-    "address": "https://hooks.mybrand.co/nameplate",
-    "events": None,
-    "createdAt": "2026-04-22T02:00:00.000Z",
-    "enabled": True,
-    "disabledAt": None,
-    "disabledCode": None,
-    "failingSince": None,
-}
-_EXAMPLE_DELIVERY: Mapping[str, Any] = {
-    "id": ID,
-    "messageId": "msg_0b8f0a864d0c4a559a3b5f3f0f5ad6a1",
-    "event": "domain.activate",
-    "domain": ID,
-    "state": "pending",
-    "attempts": 1,
-    "createdAt": "2026-04-22T02:00:00.000Z",
-    "settledAt": None,
-    "nextAttemptAt": "2026-04-22T02:00:05.000Z",
-    "lastFailure": {
-        "at": "2026-04-22T02:00:00.100Z",
-        "code": "refused",
-        "message": "It answered 500.",
-        "status": 500,
-    },
 }
 
 SCHEMAS: Mapping[str, Schema] = {
@@ -290,7 +142,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "failed": _COUNT,
             "lines": {"type": "array", "maxItems": MAX_HOSTNAMES, "items": _reference("ImportLine")},
         },
-        examples=[_EXAMPLE_REPORT],
+        examples=[examples.REPORT],
     ),
     "ImportLine": _object(
         {
@@ -312,7 +164,7 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "Nothing": _object({}, description="No body is needed; an empty object is taken.", examples=[{}]),
     "Instructions": _INSTRUCTIONS,
-    "Registration": _object(_REGISTRATION, examples=[_EXAMPLE_REGISTRATION]),
+    "Registration": _object(_REGISTRATION, examples=[examples.REGISTRATION]),
     "Domain": _object(
         {
             **_REGISTRATION,
@@ -354,14 +206,14 @@ SCHEMAS: Mapping[str, Schema] = {
                 "oneOf": [{"type": "null"}, _object({"at": _MOMENT, "code": _CODE, "message": _TEXT})],
             },
         },
-        examples=[_EXAMPLE_DOMAIN],
+        examples=[examples.DOMAIN],
     ),
     "DomainList": _object(
         {
             "data": {"type": "array", "items": _reference("Domain"), "maxItems": MAX_LIMIT},
             "nextCursor": {"type": ["string", "null"], "pattern": CURSOR_PATTERN},
         },
-        examples=[{"data": [_EXAMPLE_DOMAIN], "nextCursor": None}],
+        examples=[{"data": [examples.DOMAIN], "nextCursor": None}],
     ),
     "Diagnosis": _object(
         {
@@ -391,7 +243,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 ),
             },
         },
-        examples=[_EXAMPLE_DIAGNOSIS],
+        examples=[examples.DIAGNOSIS],
     ),
     "Audit": _object(
         {
@@ -411,7 +263,7 @@ SCHEMAS: Mapping[str, Schema] = {
             },
             "nextCursor": {"type": ["string", "null"], "pattern": ENTRY_CURSOR_PATTERN},
         },
-        examples=[_EXAMPLE_AUDIT],
+        examples=[examples.AUDIT],
     ),
     "Quota": _object(
         {
@@ -424,7 +276,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 description="How many may be registered within so many hours, deleted ones included.",
             ),
         },
-        examples=[_EXAMPLE_QUOTA],
+        examples=[examples.QUOTA],
     ),
     "NewEndpoint": _object(
         {
@@ -444,7 +296,7 @@ SCHEMAS: Mapping[str, Schema] = {
         optional=("events",),
         examples=[{"kind": "webhook", "address": "https://hooks.mybrand.co/nameplate"}],
     ),
-    "Endpoint": _object(_ENDPOINT, examples=[_EXAMPLE_ENDPOINT]),
+    "Endpoint": _object(_ENDPOINT, examples=[examples.ENDPOINT]),
     "MadeEndpoint": _object(
         {
             **_ENDPOINT,
@@ -454,7 +306,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 "description": "What a webhook's signatures are verified with. It is not shown again.",
             },
         },
-        examples=[{**_EXAMPLE_ENDPOINT, "secret": "whsec_" + "MDEy" * 10 + "MDE="}],
+        examples=[{**examples.ENDPOINT, "secret": "whsec_" + "MDEy" * 10 + "MDE="}],
     ),
     "EndpointSecret": _object(
         {
@@ -464,7 +316,7 @@ SCHEMAS: Mapping[str, Schema] = {
         examples=[{"secret": "whsec_" + "MDEy" * 10 + "MDE=", "previousValidUntil": "2026-04-23T02:00:00.000Z"}],
     ),
     "EndpointList": _object(
-        {"data": {"type": "array", "items": _reference("Endpoint")}}, examples=[{"data": [_EXAMPLE_ENDPOINT]}]
+        {"data": {"type": "array", "items": _reference("Endpoint")}}, examples=[{"data": [examples.ENDPOINT]}]
     ),
     "Delivery": _object(
         {
@@ -491,11 +343,11 @@ SCHEMAS: Mapping[str, Schema] = {
                 ]
             },
         },
-        examples=[_EXAMPLE_DELIVERY],
+        examples=[examples.DELIVERY],
     ),
     "DeliveryList": _object(
         {"data": {"type": "array", "maxItems": MAX_LIMIT, "items": _reference("Delivery")}},
-        examples=[{"data": [_EXAMPLE_DELIVERY]}],
+        examples=[{"data": [examples.DELIVERY]}],
     ),
     "Problem": {
         "type": "object",
@@ -514,90 +366,4 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         "required": ["type", "title", "status", "detail", "code", "who"],
     },
-}
-
-PARAMETERS: Mapping[str, Schema] = {
-    "id": {
-        "name": "id",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "format": "uuid"},
-        "example": ID,
-    },
-    "limit": {
-        "name": "limit",
-        "in": "query",
-        "description": "How many a page has at most.",
-        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    },
-    "cursor": {
-        "name": "cursor",
-        "in": "query",
-        "description": "`nextCursor` of the page before, unread.",
-        "schema": {"type": "string", "format": "cursor"},
-        "example": CURSOR,
-    },
-    "auditCursor": {
-        "name": "cursor",
-        "in": "query",
-        "description": "`nextCursor` of the page before, unread.",
-        "schema": {"type": "string", "format": "entry-cursor"},
-        "example": encode_entry_cursor(17),
-    },
-    "status": {
-        "name": "status",
-        "in": "query",
-        "description": "Only domains with this status.",
-        "schema": {"type": "string", "enum": list(STATUSES)},
-    },
-    "endpoint": {
-        "name": "id",
-        "in": "path",
-        "required": True,
-        "description": "Of an endpoint.",
-        "schema": {"type": "string", "format": "uuid"},
-        "example": ID,
-    },
-    "delivery": {
-        "name": "delivery",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string", "format": "uuid"},
-        "example": ID,
-    },
-    "deliveryState": {
-        "name": "state",
-        "in": "query",
-        "description": "Only deliveries in this state.",
-        "schema": {"type": "string", "enum": list(DELIVERY_STATES)},
-    },
-    "Idempotency-Key": {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "Makes a retry safe: the same key and request are answered as the first time, for 24 hours.",
-        "schema": {"type": "string", "pattern": KEY_PATTERN},
-        "example": "9c1185a5c5e9fc54612808977ee8f548",
-    },
-    "X-Request-Id": {
-        "name": "X-Request-Id",
-        "in": "header",
-        "description": "Taken into the log and sent back if it is sound; otherwise one is made.",
-        "schema": {"type": "string"},
-    },
-}
-
-HEADERS: Mapping[str, Schema] = {
-    "X-Request-Id": {"required": True, "schema": {"type": "string", "pattern": REQUEST_ID_PATTERN}},
-    "Location": {"required": True, "schema": {"type": "string", "format": "uri-reference"}},
-    "Idempotent-Replayed": {
-        "description": "There when this is the answer to an earlier request with the same key.",
-        "schema": {"const": "true"},
-    },
-    "Link": {"description": "rel=next, when there is a next page.", "schema": {"type": "string"}},
-    "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}},
-    "Retry-After-409": {
-        "description": "With `hostname_cooling_down`: seconds.",
-        "schema": {"type": "integer", "minimum": 1},
-    },
-    "WWW-Authenticate": {"required": True, "schema": {"type": "string", "pattern": "^Bearer "}},
 }

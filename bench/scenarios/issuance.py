@@ -88,7 +88,7 @@ async def _issue(stack: Stack, prefix: str, names: int, broken: int) -> tuple[fl
 def _servers(stack: Stack) -> Mapping[str, int]:
     found = {
         "control": stack.control,
-        "pebble": stack.pebble and stack.pebble.process,
+        "pebble": stack.pebble.process if stack.pebble else None,
         "sidecar": stack.sidecar,
     }
     pids = {name: process.pid for name, process in found.items() if process is not None}

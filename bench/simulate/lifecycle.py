@@ -26,7 +26,7 @@ from control.certificates import backoff, renewal
 from control.certificates.renewals import OUTSTANDING
 from control.domains import states, watch
 from control.limits import refusal
-from control.limits.policy import COUNTED_FOR, LETSENCRYPT, Policy
+from control.limits.policy import LETSENCRYPT, Policy
 from control.limits.spending import LimitReached
 
 AT_ONCE = 32  # orders; two replicas
@@ -51,9 +51,8 @@ class Site:
     window: tuple[datetime, datetime] | None = None
     serial: int = 0
     version: int = 0  # of its plans: an event of an older one is void
-    counted_at: datetime | None = None  # an order that was counted and not sent yet
-    exempt: bool = False  # that order
-    sent: bool = False
+    sent: bool = False  # an order is at the CA
+    exempt: bool = False  # the order that was counted last
     waiting_since: datetime | None = None
 
 
@@ -202,7 +201,6 @@ class Platform:
             self._again(site, number, now + backoff.delay(backoff.CA_TROUBLE, site.attempts))
             return
         site.sent = False
-        site.counted_at = None
         if site.name.wrong(now) is not None:
             self._ca.failed(site.name.hostname, now)
             self._buckets.failed(site.name.hostname, site.name.registered_domain, now, exempt=site.exempt)
@@ -237,32 +235,33 @@ class Platform:
                 self._failed(site, number, now, "preflight_failed", delay)
             return
         exempt = renewal.is_exempt(site.window, now)
-        if site.counted_at is not None and now - site.counted_at > COUNTED_FOR:
-            self._buckets.not_issued(site.name.hostname, site.name.registered_domain, now, exempt=site.exempt)
-            site.counted_at = None
-        if site.counted_at is None:
-            try:
-                self._buckets.take(site.name.hostname, site.name.registered_domain, now, exempt=exempt)
-            except LimitReached as reached:
-                self.outcome.waited_for_limit[reached.code] += 1
-                self._again(site, number, reached.until + 10 * SECOND * self._random.random())
-                return
-            site.counted_at, site.exempt = now, exempt
-            if site.ssl in ("none", "error"):
-                self._step(site, "order_started" if site.not_after is None else "renewal_started")
+        try:
+            self._buckets.take(site.name.hostname, site.name.registered_domain, now, exempt=exempt)
+        except LimitReached as reached:
+            self.outcome.waited_for_limit[reached.code] += 1
+            self._again(site, number, reached.until + 10 * SECOND * self._random.random())
+            return
+        site.exempt = exempt
+        if site.ssl in ("none", "error"):
+            self._step(site, "order_started" if site.not_after is None else "renewal_started")
         arrives = now + 2 * SECOND * self._random.random()
         if self._ca.is_away(arrives):
+            self._not_taken(site, now)
             self._again(site, number, now + backoff.delay(backoff.CA_TROUBLE, site.attempts))
             return
         replaced = site.window if site.not_after is not None else None
         try:
             self._ca.new_order(site.name.hostname, site.name.registered_domain, arrives, replaced)
         except RateLimited:
-            site.counted_at = None
+            self._not_taken(site, now)
             self._again(site, number, refusal.read("", now).until)
             return
         site.sent = True
         self._ask(site, number, arrives)
+
+    def _not_taken(self, site: Site, now: datetime) -> None:
+        """At once: while an order waits that cannot be sent, our buckets would refill and the CA's are full already."""
+        self._buckets.not_issued(site.name.hostname, site.name.registered_domain, now, exempt=site.exempt)
 
     def _ask(self, site: Site, number: int, now: datetime) -> None:
         self._running += 1
@@ -295,7 +294,6 @@ class Platform:
     def _failed(self, site: Site, number: int, now: datetime, event: str, delay: timedelta | None = None) -> None:
         self._step(site, event)
         site.failures += 1
-        site.counted_at = None
         if site.failures >= FAILURES:
             self._step(site, "failures_exceeded")
             self._renewing.discard(number)

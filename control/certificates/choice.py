@@ -71,7 +71,7 @@ class Choice:
             await self._ledger.close_order(job, {"type": "directory_changed"})
             return None
         if authority not in self._authorities.in_order() and (row.url is None or self._now() - row.created_at > STUCK):
-            await self._ledger.close_order(job, {"type": "ca_out"})
+            await self._ledger.close_order(job, {"type": "ca_out"}, give_back=row.url is None)
             return None
         client = await self.client(authority)
         return Chosen(authority, client, row, _replaces(await self._ledger.served(job), authority))

@@ -139,6 +139,9 @@ class Ledger:
         """For an order that was exempt from the limits, and that the CA takes for no renewal. Raises LimitReached."""
         async with self._held(job) as (connection, domain):
             await self._limits.take(connection, directory_url, [domain.hostname])
+            await connection.execute(
+                "UPDATE acme_orders SET exempt = FALSE WHERE domain_id = $1 AND state = 'open'", job.domain_id
+            )
 
     async def unrecorded(self, directory_url: str, urls: Sequence[str]) -> Sequence[str]:
         """Those of the CA's orders that are written down nowhere."""

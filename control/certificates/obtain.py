@@ -230,7 +230,7 @@ class Obtainer:
         row, directory_url = chosen.row, chosen.authority.directory_url
         order = await self._found_again(chosen, exchange)
         if order is None and row.url is not None:
-            await self._ledger.close_order(job, {"type": "order_lost"})
+            await self._ledger.close_order(job, {"type": "order_lost"}, give_back=True)
             row = await self._ledger.open_order(job, directory_url)
         if order is None:
             order = await chosen.client.new_order(

@@ -94,7 +94,7 @@ class Troubles:
             until = await self._ledger.refused_by_ca(self._job, self.authority.directory_url, detail, said)
             row = await self._ledger.order_under_way(self._job)
             if row is not None and row.url is None:  # it was not taken, so that another CA may have it
-                await self._ledger.close_order(self._job, detail)
+                await self._ledger.close_order(self._job, detail, give_back=True)
             if self.candidates > 1:
                 return await self._postponed(meaning, detail, NEXT_CA)
             return await self._postponed(meaning, detail, until - self._now() + lateness())

@@ -53,7 +53,10 @@ EXPLANATIONS: Mapping[str, tuple[str, str]] = {
         "tenant",
         "{name} has a TXT record of its own, which hides the delegation; remove it and add a CNAME to {expected}.",
     ),
-    "delegation_elsewhere": ("tenant", "{name} leads elsewhere by CNAME; let it lead to {expected}."),
+    "delegation_elsewhere": (
+        "tenant",
+        "{name} leads elsewhere, by its own CNAME or by a wildcard that catches it; give it a CNAME to {expected}.",
+    ),
     "delegation_missing": ("tenant", "{name} has no CNAME; add one to {expected}."),
     "delegation_zone_broken": ("operator", "{name} leads to {expected}, which cannot be resolved."),
     "delegation_name_too_long": ("tenant", "{name} is longer than DNS names may be."),

@@ -150,7 +150,7 @@ class TenantDomains:
 
     async def find(self, caller: Principal, domain_id: UUID) -> Domain:
         async def work(connection: Connection) -> Domain:
-            return await _find(connection, caller, domain_id)
+            return await requests.find(connection, caller, domain_id)
 
         return await self._tenancy.transact(caller, work)
 
@@ -174,83 +174,33 @@ class TenantDomains:
 
     async def verify(self, caller: Principal, domain_id: UUID) -> Requested:
         async def work(connection: Connection) -> Requested:
-            domain = await _find(connection, caller, domain_id)
-            if domain.status in SETTLED_STATUSES:
-                return Requested(domain, requested=False)
-            await _check_pace(connection, domain_id)
-            if domain.status != "moved":
-                await connection.execute(REQUEST_JOB, domain_id, "verify")
-            domain, before = await _lock(connection, caller, domain_id), domain
-            if domain.status in SETTLED_STATUSES:
-                raise _NothingToDo(domain)
-            if (domain.status == "moved") != (before.status == "moved"):
-                raise Unavailable
-            await _check_pace(connection, domain_id)
-            if domain.status == "failed":
-                await self._start_again(connection, caller, domain)
-            else:
-                await _audit(connection, caller, domain, "verify_request")
-                if domain.status == "moved":
-                    await connection.execute(LOOK_NOW, domain_id)
-            return Requested(await _find(connection, caller, domain_id), requested=True)
+            return await requests.verify(connection, caller, domain_id, self._terms.verify_ttl)
 
         return await self._requested(caller, work)
 
     async def resume(self, caller: Principal, domain_id: UUID) -> Domain:
         async def work(connection: Connection) -> Domain:
-            fit = _resumable(await _find(connection, caller, domain_id))
-            if fit == "failed":
-                await connection.execute(REQUEST_JOB, domain_id, "verify")
-            else:
-                await connection.execute(REQUEST_CERTIFICATE, domain_id)
-            domain = await _lock(connection, caller, domain_id)
-            if _resumable(domain) != fit:  # another job would be wanted now
-                raise Unavailable
-            if fit == "failed":
-                await self._start_again(connection, caller, domain)
-            else:
-                await apply(connection, domain_id, "resumed", actor(caller))
-                await connection.execute(TRY_NOW, domain_id)
-            return await _find(connection, caller, domain_id)
+            return await requests.resume(connection, caller, domain_id, self._terms.verify_ttl)
 
         return await self._tenancy.transact(caller, work)
 
     async def renew(self, caller: Principal, domain_id: UUID) -> Requested:
         async def work(connection: Connection) -> Requested:
-            domain = await _find(connection, caller, domain_id)
-            if _is_renewed(domain):
-                return Requested(domain, requested=False)
-            await _check_renewal_pace(connection, domain_id)
-            await connection.execute(REQUEST_CERTIFICATE, domain_id)
-            domain = await _lock(connection, caller, domain_id)
-            if _is_renewed(domain):
-                raise _NothingToDo(domain)
-            await _check_renewal_pace(connection, domain_id)
-            await _audit(connection, caller, domain, "renew_request")
-            if domain.ssl_status != "error":
-                await apply(connection, domain_id, "expiry_near", actor(caller), detail={"reason": "requested"})
-            await connection.execute(RENEW_NOW, domain_id)
-            await connection.execute(TRY_NOW, domain_id)
-            return Requested(await _find(connection, caller, domain_id), requested=True)
+            return await requests.renew(connection, caller, domain_id)
 
         return await self._requested(caller, work)
 
     async def diagnose(self, caller: Principal, domain_id: UUID) -> Domain:
         async def work(connection: Connection) -> Domain:
-            domain = await _find(connection, caller, domain_id)
-            seconds = await connection.fetchval(DIAGNOSED, domain_id)
-            if seconds is not None and 0 <= seconds < DIAGNOSIS_PAUSE:
-                raise DiagnosisTooSoon(math.ceil(DIAGNOSIS_PAUSE - seconds))
-            await connection.execute(DIAGNOSE, domain_id)
-            return domain
+            return await requests.diagnose(connection, caller, domain_id)
 
         return await self._tenancy.transact(caller, work)
 
     async def delete(self, caller: Principal, domain_id: UUID) -> None:
         async def work(connection: Connection) -> None:
-            await _find(connection, caller, domain_id)
-            await connection.execute(REQUEST_JOB, domain_id, "revoke")
-            domain = await _lock(connection, caller, domain_id)
+            await requests.find(connection, caller, domain_id)
+            await connection.execute(requests.REQUEST_JOB, domain_id, "revoke")
+            domain = await requests.lock(connection, caller, domain_id)
             await connection.execute(DELETE, domain_id)
             await record(connection, domain, "delete", actor(caller), {"status": domain.status})
 
@@ -262,45 +212,8 @@ class TenantDomains:
     async def _requested(self, caller: Principal, work: Callable[[Connection], Awaitable[Requested]]) -> Requested:
         try:
             return await self._tenancy.transact(caller, work)
-        except _NothingToDo as nothing:
+        except requests.NothingToDo as nothing:
             return Requested(nothing.domain, requested=False)
-
-    async def _start_again(self, connection: Connection, caller: Principal, domain: Domain) -> None:
-        """A failed domain has a new window, and its certificate's failures are forgotten."""
-        await apply(connection, domain.id, "retry", actor(caller))
-        if domain.ssl_status == "paused":
-            await apply(connection, domain.id, "resumed", actor(caller))
-        await connection.execute(NEW_WINDOW, domain.id, self._terms.verify_ttl)
-
-
-class _NothingToDo(Exception):
-    """Rolls back the request for work: a worker has done it while the request waited."""
-
-    def __init__(self, domain: Domain) -> None:
-        super().__init__()
-        self.domain = domain
-
-
-def _resumable(domain: Domain) -> str:
-    """What is to go on: the proof of a "failed" domain, or the certificate of a "paused" one. Raises DomainsError."""
-    if domain.status == "failed":
-        return "failed"
-    if domain.ssl_status != "paused":
-        raise DomainNotPaused
-    if domain.status == "moved":
-        raise DomainMoved
-    return "paused"
-
-
-def _is_renewed(domain: Domain) -> bool:
-    """Whether a renewal is under way already. Raises DomainsError when there can be none."""
-    if domain.status == "moved":
-        raise DomainMoved
-    if domain.status != "active" or domain.certificate is None:
-        raise DomainNotActive
-    if domain.ssl_status == "paused":
-        raise DomainPaused
-    return domain.ssl_status in ("expiring", "validating")
 
 
 async def _claim(connection: Connection, caller: Principal, idempotency: Idempotency) -> Reply | None:
@@ -314,49 +227,3 @@ async def _claim(connection: Connection, caller: Principal, idempotency: Idempot
         raise KeyReused
     stored = json.loads(row["response"])
     return Reply(stored["body"], stored["location"])
-
-
-async def _find(connection: Connection, caller: Principal, domain_id: UUID) -> Domain:
-    """Raises DomainNotFound, also for a deleted domain and another tenant's.
-
-    Row level security hides those already, unless an operator gave the API a role that is above it.
-    """
-    domain = await load(connection, domain_id)
-    if domain is None or domain.deleted_at is not None or domain.tenant_id != caller.tenant_id:
-        raise DomainNotFound
-    return domain
-
-
-async def _lock(connection: Connection, caller: Principal, domain_id: UUID) -> Domain:
-    """Raises DomainNotFound."""
-    try:
-        domain = await load_live(connection, domain_id)
-    except DomainGone:
-        raise DomainNotFound from None
-    if domain.tenant_id != caller.tenant_id:
-        raise DomainNotFound
-    return domain
-
-
-async def _seconds_left(connection: Connection, domain_id: UUID, actions: Sequence[str], pause: float) -> int | None:
-    """Whole seconds, at least 1, until one of the actions may be asked for again; None: now."""
-    seconds = await connection.fetchval(SECONDS_SINCE, domain_id, list(actions))
-    return None if seconds is None or seconds >= pause else math.ceil(pause - seconds)
-
-
-async def _check_pace(connection: Connection, domain_id: UUID) -> None:
-    """Raises VerificationTooSoon."""
-    left = await _seconds_left(connection, domain_id, VERIFY_ACTIONS, VERIFY_PAUSE)
-    if left is not None:
-        raise VerificationTooSoon(left)
-
-
-async def _check_renewal_pace(connection: Connection, domain_id: UUID) -> None:
-    """Raises RenewalTooSoon."""
-    left = await _seconds_left(connection, domain_id, RENEW_ACTIONS, RENEW_PAUSE)
-    if left is not None:
-        raise RenewalTooSoon(left)
-
-
-async def _audit(connection: Connection, caller: Principal, domain: Domain, action: str) -> None:
-    await connection.execute(AUDIT_REQUEST, caller.tenant_id, domain.id, domain.hostname, actor(caller), action)

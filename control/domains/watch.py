@@ -56,7 +56,7 @@ READ = f"""SELECT {COLUMNS}, d.arrived_at IS NOT NULL AS arrived, EXISTS (
 # A clock that was wrong for a while leaves turns far in the future behind.
 MEND = """UPDATE custom_domains SET look_at = $1::timestamptz + random() * $2::interval WHERE id IN (
         SELECT id FROM custom_domains
-        WHERE deleted_at IS NULL AND status IN ('active', 'moved') AND look_at > $1 + 2 * $2::interval
+        WHERE deleted_at IS NULL AND status IN ('active', 'moved') AND look_at > $1::timestamptz + 2 * $2::interval
         ORDER BY look_at DESC LIMIT 1000 FOR UPDATE SKIP LOCKED)"""
 STANDING = "SELECT misses, look_at FROM custom_domains WHERE id = $1"
 SETTLE = """UPDATE custom_domains SET misses = $2, looked_at = $3, look_at = $4,

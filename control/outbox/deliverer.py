@@ -133,19 +133,16 @@ class Deliverer:
             await self._sweep()
         if await self._queue.dispatch(self._now()) == BATCH:
             self._wake.set()
-        full = True
+        pause = POLL
         for failing, most in ((False, self._places.working), (True, self._places.failing)):
             free = most - len(self._turns[failing])
-            if free <= 0:
-                continue
-            claims = await self._queue.claim(self._now(), free, self._places.lease, failing=failing)
+            claims = await self._queue.claim(self._now(), free, self._places.lease, failing=failing) if free > 0 else ()
             for claim in claims:
                 self._start(claim, failing)
-            full = full and len(claims) == free
-        if full:
-            return POLL
-        due = await self._queue.seconds_until_due(self._now())
-        return POLL if due is None else min(POLL, due + 0.005)
+            if len(claims) < free:  # else the end of a turn wakes us
+                due = await self._queue.seconds_until_due(self._now(), failing=failing)
+                pause = pause if due is None else min(pause, due + 0.005)
+        return pause
 
     def _start(self, claim: Claim, failing: bool) -> None:
         task = asyncio.create_task(self._guarded(claim, failing), name=f"deliver {claim.receiver.id}")
@@ -236,6 +233,9 @@ class Deliverer:
                 return await sender.send(receiver, message)
         except TimeoutError:
             return Failed("timeout", f"No answer came within {self._places.deadline:g} s.")
+        except Exception:
+            log.exception("delivery_fault", delivery=str(message.id))
+            return Failed("internal_error", "A fault of the platform; it is in its log.", ours=True)
 
     async def _sweep(self) -> None:
         """The admin's endpoints; what tenants have withdrawn, with its secrets; and the figures."""

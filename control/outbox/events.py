@@ -102,7 +102,7 @@ TENANT_EVENTS = tuple(sorted(event for event, notice in NOTICES.items() if notic
 
 
 def notice_of(event: str) -> Notice:
-    return NOTICES.get(event) or Notice(event, "")
+    return NOTICES.get(event) or Notice(event.replace("{", "{{").replace("}", "}}"), "")
 
 
 def audiences(event: str, payload: Mapping[str, Any]) -> frozenset[Audience]:

@@ -173,9 +173,9 @@ class Queue:
             if await connection.fetchval(sql.HOLD_LEASE, claim.receiver.id, claim.lease):
                 await connection.execute(sql.RELEASE, claim.receiver.id)
 
-    async def seconds_until_due(self, now: datetime) -> float | None:
+    async def seconds_until_due(self, now: datetime, *, failing: bool) -> float | None:
         """Of the first endpoint that nobody works on; None when nothing waits."""
-        value = await self._pool.fetchval(sql.NEXT_DUE)
+        value = await self._pool.fetchval(sql.NEXT_DUE, failing)
         return None if value is None else max(0.0, (value - now).total_seconds())
 
     async def withdrawn(self, limit: int) -> Sequence[UUID]:

@@ -29,7 +29,7 @@ KEPT = 1000  # secrets in memory: a read of Vault costs milliseconds, and one en
 
 
 class SecretMissing(NameplateError):
-    """Vault has no secret for the endpoint, or not the version that the row names."""
+    """Vault has no secret for the endpoint, not the version that the row names, or something else in its place."""
 
     def __init__(self, endpoint_id: UUID) -> None:
         super().__init__("signing_secret_missing", f"Vault has no signing secret for endpoint {endpoint_id}.")
@@ -53,7 +53,7 @@ class SigningSecrets:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> SigningSecrets:
         until = data.get("previous_until")
-        return cls(data["secret"], data.get("previous"), datetime.fromisoformat(until) if until else None)
+        return cls(str(data.get("secret")), data.get("previous"), datetime.fromisoformat(until) if until else None)
 
 
 def new_secret() -> str:
@@ -122,6 +122,8 @@ class Secrets:
             if stored is None:
                 raise SecretMissing(endpoint_id)
             kept = SigningSecrets.from_data(stored.data)
+            if not is_secret(kept.current):
+                raise SecretMissing(endpoint_id)
             self._kept[endpoint_id, version] = kept
         return kept
 

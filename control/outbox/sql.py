@@ -75,12 +75,10 @@ RELEASE = """UPDATE notification_endpoints e SET lease_token = NULL, lease_until
         CASE WHEN EXISTS (SELECT FROM deliveries d WHERE d.endpoint_id = e.id AND d.due_at IS NOT NULL)
             THEN held_until END)
     WHERE id = $1"""
-NEXT_DUE = """SELECT min(due_at) FROM (
-    (SELECT due_at FROM notification_endpoints WHERE due_at IS NOT NULL AND (failing_since IS NOT NULL) = false
-        AND (lease_until IS NULL OR lease_until < clock_timestamp()) ORDER BY due_at LIMIT 1)
-    UNION ALL
-    (SELECT due_at FROM notification_endpoints WHERE due_at IS NOT NULL AND (failing_since IS NOT NULL) = true
-        AND (lease_until IS NULL OR lease_until < clock_timestamp()) ORDER BY due_at LIMIT 1)) AS first"""
+NEXT_DUE = """SELECT due_at FROM notification_endpoints
+    WHERE due_at IS NOT NULL AND (failing_since IS NOT NULL) = $1 AND withdrawn_at IS NULL
+        AND (lease_until IS NULL OR lease_until < clock_timestamp())
+    ORDER BY due_at LIMIT 1"""
 
 WITHDRAWN = """SELECT id FROM notification_endpoints WHERE withdrawn_at < now() - interval '1 minute'
     AND (lease_until IS NULL OR lease_until < clock_timestamp()) ORDER BY withdrawn_at LIMIT $1"""

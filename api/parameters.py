@@ -1,0 +1,99 @@
+"""The parameters and headers of the API, as OpenAPI describes them. Only data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from api import examples
+from api.endpoints import DELIVERY_STATES
+from api.exchange import REQUEST_ID_PATTERN
+from api.idempotency import KEY_PATTERN
+from api.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from api.schemas import Schema
+from api.service import STATUSES
+
+PARAMETERS: Mapping[str, Schema] = {
+    "id": {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid"},
+        "example": examples.ID,
+    },
+    "limit": {
+        "name": "limit",
+        "in": "query",
+        "description": "How many a page has at most.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    },
+    "cursor": {
+        "name": "cursor",
+        "in": "query",
+        "description": "`nextCursor` of the page before, unread.",
+        "schema": {"type": "string", "format": "cursor"},
+        "example": examples.CURSOR,
+    },
+    "auditCursor": {
+        "name": "cursor",
+        "in": "query",
+        "description": "`nextCursor` of the page before, unread.",
+        "schema": {"type": "string", "format": "entry-cursor"},
+        "example": examples.ENTRY_CURSOR,
+    },
+    "status": {
+        "name": "status",
+        "in": "query",
+        "description": "Only domains with this status.",
+        "schema": {"type": "string", "enum": list(STATUSES)},
+    },
+    "endpoint": {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "Of an endpoint.",
+        "schema": {"type": "string", "format": "uuid"},
+        "example": examples.ID,
+    },
+    "delivery": {
+        "name": "delivery",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "format": "uuid"},
+        "example": examples.ID,
+    },
+    "deliveryState": {
+        "name": "state",
+        "in": "query",
+        "description": "Only deliveries in this state.",
+        "schema": {"type": "string", "enum": list(DELIVERY_STATES)},
+    },
+    "Idempotency-Key": {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Makes a retry safe: the same key and request are answered as the first time, for 24 hours.",
+        "schema": {"type": "string", "pattern": KEY_PATTERN},
+        "example": "9c1185a5c5e9fc54612808977ee8f548",
+    },
+    "X-Request-Id": {
+        "name": "X-Request-Id",
+        "in": "header",
+        "description": "Taken into the log and sent back if it is sound; otherwise one is made.",
+        "schema": {"type": "string"},
+    },
+}
+
+HEADERS: Mapping[str, Schema] = {
+    "X-Request-Id": {"required": True, "schema": {"type": "string", "pattern": REQUEST_ID_PATTERN}},
+    "Location": {"required": True, "schema": {"type": "string", "format": "uri-reference"}},
+    "Idempotent-Replayed": {
+        "description": "There when this is the answer to an earlier request with the same key.",
+        "schema": {"const": "true"},
+    },
+    "Link": {"description": "rel=next, when there is a next page.", "schema": {"type": "string"}},
+    "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}},
+    "Retry-After-409": {
+        "description": "With `hostname_cooling_down`: seconds.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {"required": True, "schema": {"type": "string", "pattern": "^Bearer "}},
+}
