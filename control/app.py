@@ -35,7 +35,7 @@ from control.settings import ControlSettings
 from control.worker import JobMetrics, Worker
 from core import log as logs
 from core.errors import NameplateError
-from core.feed import JOBS_CHANNEL, SIDECARS_CHANNEL
+from core.feed import JOBS_CHANNEL, OUTBOX_CHANNEL, SIDECARS_CHANNEL
 from core.hardening import harden
 from core.loop import runner
 from core.settings import complaints
@@ -80,10 +80,18 @@ async def run(settings: ControlSettings, stop: asyncio.Event) -> int:
                 if kind in ("", name):
                     worker.wake()
 
+        def connected() -> None:
+            wake("")
+            parts.tell()
+
         listener = Listener(
             settings.control_database_url.get_secret_value(),
-            {JOBS_CHANNEL: wake, SIDECARS_CHANNEL: parts.propagation.heard},
-            on_connect=lambda: wake(""),
+            {
+                JOBS_CHANNEL: wake,
+                OUTBOX_CHANNEL: lambda _: parts.tell(),
+                SIDECARS_CHANNEL: parts.propagation.heard,
+            },
+            on_connect=connected,
         )
         server = http_server(parts.app)
         log.info("control_starting", replica=replica, api=settings.api_listen)

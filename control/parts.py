@@ -40,9 +40,11 @@ from control.domains.verify import Verifier
 from control.domains.watch import Watch
 from control.housekeeping import keep_tidy
 from control.jobs import Kind
+from control.limits.forecast import Forecast
 from control.limits.limits import Limits
 from control.limits.policy import POLICIES
 from control.outbox import parts as notifications
+from control.outbox.alerts import CaAlerts
 from control.preflight.diagnosis import Diagnosis
 from control.preflight.facts import KnownFacts
 from control.preflight.preflight import Preflight
@@ -61,12 +63,16 @@ PROBE_WITHIN = 5.0  # seconds for the question whether an active name's own addr
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`handlers`: of each kind of job. `room`: for jobs that order. `loops`: for as long as the process lives."""
+    """`handlers`: of each kind of job. `room`: for jobs that order. `loops`: for as long as the process lives.
+
+    `tell`: there may be something to tell people.
+    """
 
     handlers: Mapping[Kind, Handler]
     room: Room
     loops: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]
     propagation: Propagation
+    tell: Callable[[], None]
     app: ASGIApp
 
 
@@ -94,7 +100,7 @@ def assemble(ground: Ground) -> Parts:
         str(settings.vault_ca_file) if settings.vault_ca_file else None,
     )
     ground.closing.callback(vault.close)
-    authorities = Authorities.of(settings.cas, vault, pool, CaMetrics(ground.registry), now)
+    authorities = Authorities.of(settings.cas, vault, pool, CaMetrics(ground.registry), now, CaAlerts(pool))
     ground.closing.callback(authorities.close)
     rules = HostnameRules(settings.platform_domain, settings.blocked_suffixes)
     limits = Limits(functools.partial(registered_domain, rules=rules), default=POLICIES[settings.acme_limits])
@@ -129,18 +135,25 @@ def assemble(ground: Ground) -> Parts:
         "obtain": obtainer.obtain,
         "revoke": Revoker(authorities, vault, pool, ground.actor).revoke,
     }
+    deliverer = notifications.deliverer(settings, pool, vault, asked, ground.registry, now)
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "housekeeping": functools.partial(keep_tidy, pool),
         "renewals": Renewals(pool, ground.actor, now).run,
         "renewal information": RenewalInformation(pool, authorities, settings.renew_days_before, now).run,
         "watch": Watch(pool, presence, ground.actor, now, settings.watch_interval).run,
         "audit anchor": Anchoring(pool, vault).run,
-        "notifications": notifications.deliverer(settings, pool, vault, asked, ground.registry, now).run,
+        "notifications": deliverer.run,
     }
     if zone is not None:
         loops["dns-01"] = zone.keep_clear
     app = create_app(
-        TenantDomains(ground.api_pool, settings.verify_ttl, settings.max_per_tenant, settings.cool_down),
+        TenantDomains(
+            ground.api_pool,
+            settings.verify_ttl,
+            settings.max_per_tenant,
+            settings.cool_down,
+            Forecast(settings.cas[0].directory_url, POLICIES[settings.acme_limits], now),
+        ),
         _authenticator(ground),
         rules,
         Target(
@@ -151,9 +164,10 @@ def assemble(ground: Ground) -> Parts:
         ),
         ground.registry,
         diagnostician=Diagnoses(Diagnosis(preflight, ownership, tokens, facts, _kind)),
+        endpoints=notifications.endpoints(settings, ground.api_pool, vault, now),
         now=now,
     )
-    return Parts(handlers, _room(limits, authorities, pool), loops, propagation, app)
+    return Parts(handlers, _room(limits, authorities, pool), loops, propagation, deliverer.wake, app)
 
 
 def _renewal(days_before: int) -> Callable[[Certificate, UUID], datetime]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import asyncpg
 import structlog
@@ -81,6 +81,14 @@ class CaMetrics:
         )
 
 
+class Alarm(Protocol):
+    """Who is told that a CA is out, or back. Synchronous, quick; told again and again is told once."""
+
+    def out(self, ca: str, until: datetime) -> None: ...
+
+    def back(self, ca: str) -> None: ...
+
+
 @dataclass(slots=True)
 class _Trouble:
     """`failures`: in a row. `outages`: times in a row that it was out. `until`: out before this."""
@@ -98,6 +106,7 @@ class Authorities:
         authorities: Sequence[Authority],
         metrics: CaMetrics | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        alarm: Alarm | None = None,
     ) -> None:
         if not authorities:
             raise ValueError("there is no CA")
@@ -105,6 +114,7 @@ class Authorities:
         self._by_directory = {one.directory_url: one for one in authorities}
         self._metrics = metrics
         self._now = now
+        self._alarm = alarm
         self._trouble = {one.directory_url: _Trouble() for one in authorities}
         for one in authorities:
             self._show(one, out=False)
@@ -117,9 +127,10 @@ class Authorities:
         pool: asyncpg.Pool[Any],
         metrics: CaMetrics | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        alarm: Alarm | None = None,
     ) -> Self:
         """Of the settings' list."""
-        return cls([Authority(ca, vault, pool) for ca in cas], metrics, now)
+        return cls([Authority(ca, vault, pool) for ca in cas], metrics, now, alarm)
 
     def __iter__(self) -> Iterator[Authority]:
         return iter(self._all)
@@ -141,12 +152,16 @@ class Authorities:
             trouble.until = until
         self._show(authority, out=True)
         log.warning("ca_out", ca=authority.name, until=trouble.until.isoformat())
+        if self._alarm is not None:
+            self._alarm.out(authority.name, trouble.until)
 
     def back(self, authority: Authority) -> None:
         """It has done what it was asked."""
         if self._trouble[authority.directory_url] != _Trouble():
             self._trouble[authority.directory_url] = _Trouble()
             log.info("ca_back", ca=authority.name)
+            if self._alarm is not None:
+                self._alarm.back(authority.name)
         self._show(authority, out=False)
 
     def failed(self, authority: Authority, error: AcmeError) -> None:

@@ -87,6 +87,8 @@ async def lock(connection: Connection, caller: Principal, domain_id: UUID) -> Do
 async def verify(connection: Connection, caller: Principal, domain_id: UUID, verify_ttl: timedelta) -> Requested:
     """Raises what `api.service.Domains.verify` raises, and NothingToDo."""
     before = await find(connection, caller, domain_id)
+    if before.status == "verified" and before.next_attempt is not None:
+        return await _try_now(connection, caller, before)
     if before.status in SETTLED_STATUSES:
         return Requested(before, requested=False)
     await _check_pace(connection, domain_id)
@@ -105,6 +107,19 @@ async def verify(connection: Connection, caller: Principal, domain_id: UUID, ver
         if domain.status == "moved":
             await connection.execute(LOOK_NOW, domain_id)
     return Requested(await find(connection, caller, domain_id), requested=True)
+
+
+async def _try_now(connection: Connection, caller: Principal, domain: Domain) -> Requested:
+    """The name is proven and its certificate waits, as for a record that its tenant says is there now."""
+    await _check_pace(connection, domain.id)
+    await connection.execute(REQUEST_CERTIFICATE, domain.id)
+    domain = await lock(connection, caller, domain.id)
+    if domain.status != "verified":
+        raise NothingToDo(domain)
+    await _check_pace(connection, domain.id)
+    await _audit(connection, caller, domain, "verify_request")
+    await connection.execute(TRY_NOW, domain.id)
+    return Requested(await find(connection, caller, domain.id), requested=True)
 
 
 async def resume(connection: Connection, caller: Principal, domain_id: UUID, verify_ttl: timedelta) -> Domain:

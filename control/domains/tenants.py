@@ -11,8 +11,8 @@ the job before the domain too (control.domains.transition).
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,14 +21,8 @@ import asyncpg
 
 from api.auth import Principal
 from api.service import (
-    PROVEN_STATUSES,
     Added,
-    DiagnosisTooSoon,
-    DomainMoved,
-    DomainNotActive,
     DomainNotFound,
-    DomainNotPaused,
-    DomainPaused,
     DomainsError,
     Entry,
     HostnameTaken,
@@ -36,21 +30,17 @@ from api.service import (
     KeyReused,
     Position,
     Quota,
-    RenewalTooSoon,
     Reply,
     Requested,
     Unavailable,
-    VerificationTooSoon,
 )
+from control.domains import requests
 from control.domains.claims import COOL_DOWN
 from control.domains.imports import HOSTNAME_STATE, Terms, quota, register
 from control.domains.tenancy import Connection, Tenancy, actor
-from control.domains.transition import DomainGone, apply, load, load_live, record
+from control.domains.transition import record
+from control.limits.forecast import Forecast
 from core.domain import COLUMNS, TABLES, Domain
-
-VERIFY_PAUSE = 5.0  # seconds between two looks that one domain's tenant may ask for
-DIAGNOSIS_PAUSE = 5.0  # seconds between two diagnoses of a domain
-RENEW_PAUSE = 3600.0  # seconds between two renewals that a tenant asks for; the CA allows 5 of a name in 7 days
 
 CLAIM_KEY = """INSERT INTO idempotency_keys (tenant_id, key, request_hash) VALUES ($1, $2, $3)
     ON CONFLICT (tenant_id, key) DO NOTHING RETURNING true"""
@@ -63,25 +53,10 @@ PAGE = f"""SELECT {COLUMNS} FROM {TABLES}
 WAS_OWN = "SELECT true FROM custom_domains WHERE id = $1 AND tenant_id = $2"
 AUDIT_PAGE = """SELECT id, at, hostname, actor, action, detail FROM audit
     WHERE domain_id = $1 AND tenant_id = $2 AND ($3::bigint IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"""
-REQUEST_JOB = "SELECT request_job_v1($1, $2)"
-REQUEST_CERTIFICATE = "SELECT request_certificate_v1($1)"
-# A clock that was set back must not make a pause of seconds one of days.
-SECONDS_SINCE = """SELECT extract(epoch FROM clock_timestamp() - max(at))::float8 FROM audit
-    WHERE domain_id = $1 AND action = ANY($2) AND at <= clock_timestamp()"""
-AUDIT_REQUEST = "INSERT INTO audit (tenant_id, domain_id, hostname, actor, action) VALUES ($1, $2, $3, $4, $5)"
-NEW_WINDOW = "UPDATE custom_domains SET verify_deadline = now() + $2, next_attempt = NULL WHERE id = $1"
-TRY_NOW = "UPDATE custom_domains SET next_attempt = NULL, updated_at = now() WHERE id = $1"
-LOOK_NOW = "UPDATE custom_domains SET look_at = now() WHERE id = $1"
-RENEW_NOW = "UPDATE custom_domains SET renew_at = now() WHERE id = $1"
 DELETE = "UPDATE custom_domains SET deleted_at = now(), updated_at = now() WHERE id = $1"
-DIAGNOSED = """SELECT extract(epoch FROM clock_timestamp() - diagnosed_at)::float8 FROM custom_domains
-    WHERE id = $1 FOR UPDATE"""
-DIAGNOSE = "UPDATE custom_domains SET diagnosed_at = clock_timestamp() WHERE id = $1"
 
-# Nothing is to be proven. One that has moved away is looked at again, in case it has come back.
-SETTLED_STATUSES = PROVEN_STATUSES - {"moved"}
-VERIFY_ACTIONS = ("verify_request", "retry")
-RENEW_ACTIONS = ("renew_request",)
+# Of these a certificate is ordered, when it is their turn.
+ORDERED_STATUSES = frozenset({"verified", "active"})
 
 START = Position(datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
@@ -89,14 +64,21 @@ START = Position(datetime.min.replace(tzinfo=UTC), UUID(int=0))
 class TenantDomains:
     """`verify_ttl`: how long a tenant has to prove a domain. `max_domains`: where the tenant's plan says nothing.
 
-    `cool_down`: how long a name that was proven is kept from other tenants once it is given up.
+    `cool_down`: how long a name that was proven is kept from other tenants once it is given up. `forecast`: when a
+    domain that waits behind others has its turn.
     """
 
     def __init__(
-        self, pool: asyncpg.Pool[Any], verify_ttl: timedelta, max_domains: int, cool_down: timedelta = COOL_DOWN
+        self,
+        pool: asyncpg.Pool[Any],
+        verify_ttl: timedelta,
+        max_domains: int,
+        cool_down: timedelta = COOL_DOWN,
+        forecast: Forecast | None = None,
     ) -> None:
         self._tenancy = Tenancy(pool)
         self._terms = Terms(verify_ttl, max_domains, cool_down)
+        self._forecast = forecast
 
     async def add(
         self, caller: Principal, hostname: str, idempotency: Idempotency | None, reply: Callable[[Domain], Reply]
@@ -150,7 +132,11 @@ class TenantDomains:
 
     async def find(self, caller: Principal, domain_id: UUID) -> Domain:
         async def work(connection: Connection) -> Domain:
-            return await requests.find(connection, caller, domain_id)
+            domain = await requests.find(connection, caller, domain_id)
+            if self._forecast is None or domain.status not in ORDERED_STATUSES:
+                return domain
+            turn = await self._forecast.of(connection, domain_id)
+            return domain if turn is None else replace(domain, next_attempt=turn)
 
         return await self._tenancy.transact(caller, work)
 

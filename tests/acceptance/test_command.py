@@ -46,7 +46,7 @@ async def test_the_doctor_finds_nothing_in_a_sound_stack(stack: Stack) -> None:
     ended = await nameplate("doctor", environment=stack.control_environment)
     assert ended.code == 0, ended
     lines = ended.out.splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert all(line.startswith("✓") for line in lines)
 
 

@@ -43,11 +43,11 @@ class Room:
     verifier: Verifier
     clock: Clock
 
-    async def register(self, hostname: str, ttl: timedelta = timedelta(hours=72)) -> UUID:
-        """A tenant with a pending domain and its job."""
+    async def register(self, hostname: str, ttl: timedelta = timedelta(hours=72), tenant: str = "") -> UUID:
+        """A tenant with a pending domain and its job; `tenant` tells those of one hostname apart."""
         async with self.pool.acquire() as connection, connection.transaction():
             tenant_id = await connection.fetchval(
-                "INSERT INTO tenants (slug) VALUES ('t' || left(md5($1), 20)) RETURNING id", hostname
+                "INSERT INTO tenants (slug) VALUES ('t' || left(md5($1), 20)) RETURNING id", hostname + tenant
             )
             domain_id = await connection.fetchval(
                 """INSERT INTO custom_domains (tenant_id, hostname, verification_token, verify_deadline)
@@ -75,7 +75,8 @@ class Room:
     async def target(self, domain_id: UUID) -> str:
         """The CNAME target of the domain's tenant."""
         label = await self.pool.fetchval(
-            "SELECT target_label FROM tenants WHERE id = (SELECT tenant_id FROM custom_domains WHERE id = $1)", domain_id
+            "SELECT target_label FROM tenants WHERE id = (SELECT tenant_id FROM custom_domains WHERE id = $1)",
+            domain_id,
         )
         return f"{label}.{TARGET}."
 
@@ -191,6 +192,30 @@ async def test_a_cname_that_somebody_else_left_behind_proves_nothing(room, dns_z
         dns_zone.replace("shop", "CNAME", left_behind)
         assert isinstance(await room.verify(), Again)
         assert (await room.row(domain_id))["status"] == "pending"
+
+
+@pytest.mark.parametrize("given_up", [False, True], ids=["in use", "cooling down"])
+async def test_a_proof_of_what_another_tenant_has_waits_in_dns_check_until_its_window_ends(room, dns_zone, given_up):
+    holder = await room.register(dns_zone.full("shop"))
+    await room.pool.execute("DELETE FROM jobs")
+    await room.pool.execute("UPDATE custom_domains SET status = 'active'")
+    if given_up:
+        await room.pool.execute("UPDATE custom_domains SET deleted_at = now()")
+    domain_id = await room.register(dns_zone.full("shop"), tenant="another")
+    dns_zone.add("_platform-verify.shop", "TXT", VALUE)
+    code = "hostname_cooling_down" if given_up else "hostname_in_use"
+    for _ in range(2):
+        assert isinstance(await room.verify(), Again)
+        assert (await room.row(domain_id))["status"] == "dns_check"
+        assert (await room.finding(domain_id))["code"] == code
+    room.clock.now += timedelta(hours=73)
+    assert await room.verify() == Done()
+    assert ((await room.row(domain_id))["status"], (await room.row(holder))["status"]) == ("failed", "active")
+    assert (await room.finding(domain_id))["code"] == code
+    assert await room.steps(domain_id) == [
+        ("dns_check", "pending", "dns_check"),
+        ("verify_failed", "dns_check", "failed"),
+    ]
 
 
 async def test_an_expired_window_is_failed_after_a_last_look(room, dns_zone):

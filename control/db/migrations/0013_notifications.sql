@@ -8,6 +8,7 @@ ALTER TABLE outbox ALTER COLUMN tenant_id DROP NOT NULL, ALTER COLUMN domain_id 
 DROP INDEX idx_outbox_waiting;
 CREATE INDEX idx_outbox_waiting ON outbox (id) WHERE dispatched_at IS NULL;
 CREATE INDEX idx_outbox_age ON outbox (created_at);
+CREATE INDEX idx_outbox_cas ON outbox (id) WHERE event IN ('ca.out', 'ca.back');
 
 CREATE TABLE notification_endpoints (
     id             UUID PRIMARY KEY DEFAULT gen_random_uuid(),

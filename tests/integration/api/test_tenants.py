@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
@@ -26,6 +27,9 @@ from api.service import (
     VerificationTooSoon,
 )
 from control.domains.tenants import TenantDomains
+from control.limits.forecast import Forecast
+from control.limits.gcra import Rate
+from control.limits.policy import ORDER
 from core.domain import Domain
 from embedded.database import Database
 
@@ -278,6 +282,24 @@ async def test_a_domain_carries_the_facts_of_its_certificate(
     facts = (await domains.find(caller, domain.id)).certificate
     assert facts is not None
     assert (facts.serial, facts.issuer, facts.fingerprint) == ("ab", "CA", "f" * 64)
+
+
+async def test_a_domain_that_waits_for_its_turn_says_when_it_comes(
+    add: Add, pool: asyncpg.Pool[Any], caller: Principal, control: Control
+) -> None:
+    hour = timedelta(hours=1)
+    policy = [replace(ORDER, rate=Rate(1, hour))]
+    domains = TenantDomains(pool, hour, 5, forecast=Forecast("https://ca.test", policy))
+    added = [await add(caller, f"d{n}.example.com") for n in range(4)]
+    assert (await domains.find(caller, added[3].id)).next_attempt is None
+    for domain in added:
+        await set_status(control, domain.id, "verified")
+        await control.execute("UPDATE jobs SET kind = 'obtain' WHERE domain_id = $1", domain.id)
+    before = datetime.now(UTC)
+    turn = (await domains.find(caller, added[3].id)).next_attempt
+    assert turn is not None
+    assert (turn.code, round((turn.at - before) / hour)) == ("queued", 3)
+    assert (await domains.find(caller, added[0].id)).next_attempt is None
 
 
 # --- verify

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,6 +13,7 @@ import asyncpg
 import pytest
 
 from control.outbox import sql
+from control.outbox.alerts import CaAlerts
 from control.outbox.message import Failed
 from control.outbox.queue import LeaseGone, Queue
 
@@ -162,3 +164,34 @@ async def test_whatever_becomes_of_messages_and_replicas_a_lane_keeps_its_order(
     for (_, domain), numbers in sent.items():
         assert list(dict.fromkeys(numbers)) == list(range(happened[domain]))
         assert numbers == sorted(numbers)
+
+
+async def test_the_admin_is_told_once_that_a_ca_is_out_and_once_that_it_is_back(pool) -> None:
+    replicas = [CaAlerts(pool), CaAlerts(pool)]
+    until = datetime(2026, 4, 22, 3, tzinfo=UTC)
+
+    async def told(*events: str) -> bool:
+        rows = await pool.fetch("SELECT event FROM outbox WHERE payload->>'ca' = 'first' ORDER BY id")
+        return [row["event"] for row in rows] == list(events)
+
+    async def settled() -> None:
+        await asyncio.gather(*(task for replica in replicas for task in replica._tasks))
+
+    for replica in replicas:
+        replica.back("first")  # at a start, of one that was never out
+        replica.back("second")
+    await settled()
+    assert await told()
+    for replica in replicas * 3:
+        replica.out("first", until)
+    await settled()
+    assert await told("ca.out")
+    for replica in replicas:
+        replica.back("first")
+    await settled()
+    assert await told("ca.out", "ca.back")
+    replicas[0].out("first", until)
+    replicas[0].back("first")
+    await settled()
+    assert await told("ca.out", "ca.back", "ca.out", "ca.back")
+    assert await pool.fetchval("SELECT count(*) FROM outbox WHERE payload->>'ca' = 'second'") == 0

@@ -33,7 +33,7 @@ async def attempt(scene, url) -> Failed:
 
 async def attempt_of(scene, tenant) -> Failed:
     await scene.happen(tenant, domain=uuid4(), hostname="a.example")
-    async with scene.running():
+    async with scene.running(), asyncio.timeout(60):
         while not await scene.pool.fetchval("SELECT coalesce(max(attempts), 0) FROM deliveries"):
             await asyncio.sleep(0.02)
     row = await scene.pool.fetchrow("SELECT state, last_attempt FROM deliveries")
