@@ -104,6 +104,7 @@ async def test_a_diagnosis_says_what_was_expected_and_what_was_found(play: Play)
     finally:
         await connection.close()
 
+    await play.stack.dns.remove(host)
     await play.publish(body)
     await play.verify_now(owner, body["id"])
     await until(play, owner, body["id"], status="active")
