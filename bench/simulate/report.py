@@ -32,9 +32,9 @@ class Life:
 
 LIVES: Sequence[Life] = (
     Life("today", "90 days, 64 from 2027-02, 45 from 2028-02", planned, False),
-    Life("today.ari", "the same, when the CA suggests", planned, True),
+    Life("today.ari", "90, 64, 45 days, when the CA suggests", planned, True),
     Life("short", "45 days all the time", short, False),
-    Life("short.ari", "the same, when the CA suggests", short, True),
+    Life("short.ari", "45 days, when the CA suggests", short, True),
 )
 
 

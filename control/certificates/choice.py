@@ -74,7 +74,7 @@ class Choice:
             await self._ledger.close_order(job, {"type": "ca_out"}, give_back=row.url is None)
             return None
         client = await self.client(authority)
-        return Chosen(authority, client, row, _replaces(await self._ledger.served(job), authority))
+        return Chosen(authority, client, row, _replaces(await self._ledger.served(job), authority), row.exempt)
 
     async def candidates(self, domain: Domain, kind: str) -> Sequence[Authority]:
         """Raises PreflightFailed."""

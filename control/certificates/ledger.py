@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
@@ -51,13 +51,17 @@ class Limits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenOrder:
-    """`url`: None until the CA's answer is written down. `fresh`: written down just now, so the CA cannot know it."""
+    """`url`: None until the CA's answer is written down. `fresh`: written down just now, so the CA cannot know it.
+
+    `exempt`: as it was spent.
+    """
 
     id: UUID
     directory_url: str
     url: str | None
     created_at: datetime
     fresh: bool = False
+    exempt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,13 @@ class Ledger:
     async def order_under_way(self, job: Job) -> OpenOrder | None:
         async with self._held(job) as (connection, _):
             row = await connection.fetchrow(
-                """SELECT id, directory_url, order_url, created_at FROM acme_orders
+                """SELECT id, directory_url, order_url, created_at, exempt FROM acme_orders
                    WHERE domain_id = $1 AND state = 'open'""",
                 job.domain_id,
             )
-            return None if row is None else OpenOrder(*row)
+        if row is None:
+            return None
+        return OpenOrder(row["id"], row["directory_url"], row["order_url"], row["created_at"], exempt=row["exempt"])
 
     async def served(self, job: Job) -> Served | None:
         """The certificate that is served now; None: the first one is still to come."""
@@ -133,11 +139,20 @@ class Ledger:
             if domain.ssl_status in ("none", "error"):
                 event = "order_started" if domain.certificate is None else "renewal_started"
                 await transition.apply(connection, job.domain_id, event, self._actor, lease=job.lease_token)
-            return OpenOrder(row["id"], row["directory_url"], row["order_url"], row["created_at"], fresh=True)
+            return OpenOrder(
+                row["id"],
+                row["directory_url"],
+                row["order_url"],
+                row["created_at"],
+                fresh=True,
+                exempt=renewal_exempt,
+            )
 
     async def spend(self, job: Job, directory_url: str) -> None:
         """For an order that was exempt from the limits, and that the CA takes for no renewal. Raises LimitReached."""
         async with self._held(job) as (connection, domain):
+            # What it took although it was exempt; `take` counts it with the rest.
+            await self._limits.not_issued(connection, directory_url, domain.hostname, renewal_exempt=True)
             await self._limits.take(connection, directory_url, [domain.hostname])
             await connection.execute(
                 "UPDATE acme_orders SET exempt = FALSE WHERE domain_id = $1 AND state = 'open'", job.domain_id
@@ -166,6 +181,24 @@ class Ledger:
         """
         async with self._held(job) as (connection, domain):
             await self._close(connection, job, domain, problem, give_back=give_back)
+
+    async def close_old_order(self, job: Job, problem: Mapping[str, Any], age: timedelta) -> bool:
+        """The same, if it is older than that by PostgreSQL's clock."""
+        async with self._held(job) as (connection, domain):
+            old = await connection.fetchval(
+                """SELECT true FROM acme_orders
+                   WHERE domain_id = $1 AND state = 'open' AND created_at < now() - $2::interval""",
+                job.domain_id,
+                age,
+            )
+            if old:
+                await self._close(connection, job, domain, problem, give_back=False)
+            return bool(old)
+
+    async def resumed(self, job: Job) -> Domain:
+        """What paused the domain is over, as far as can be seen from here."""
+        async with self._held(job) as (connection, _):
+            return await transition.apply(connection, job.domain_id, "resumed", self._actor, lease=job.lease_token)
 
     async def publish(self, job: Job, challenges: Sequence[PublishedChallenge]) -> int:
         """Let every sidecar answer them. Returns the transaction's id."""

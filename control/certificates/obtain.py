@@ -44,7 +44,7 @@ from control.certificates.challenges import DelegatedZone, Dns01, Http01, Solver
 from control.certificates.choice import Choice, Chosen, Preflight, PreflightFailed
 from control.certificates.exchange import Exchange, OrderFailed
 from control.certificates.key import PendingKey
-from control.certificates.ledger import Ledger
+from control.certificates.ledger import Ledger, OpenOrder
 from control.certificates.patience import OutOfPatience
 from control.certificates.propagation import Propagation
 from control.certificates.troubles import Troubles
@@ -52,6 +52,7 @@ from control.dns.update import DnsUpdateError
 from control.domains.transition import DomainGone
 from control.jobs import Done, Job, LeaseLost, Outcome
 from control.limits.limits import LimitReached
+from control.limits.policy import COUNTED_FOR
 from control.vault import Vault, VaultError
 from core.certificate import Certificate, CertificateError
 from core.domain import Domain, Finding
@@ -143,7 +144,7 @@ class Obtainer:
             except CertificateError as error:
                 return await troubles.unusable(error)
             except OutOfPatience as late:
-                return troubles.slow(late)
+                return await troubles.slow(late)
             except VaultError as error:
                 return await troubles.vault(error)
             except DnsUpdateError as error:
@@ -154,6 +155,14 @@ class Obtainer:
 
     async def _run(self, job: Job, troubles: Troubles) -> Outcome:
         domain = await self._ledger.domain(job)
+        if domain.ssl_status == "paused" and domain.status in ("active", "moved"):
+            if domain.status == "moved":
+                return troubles.paused()
+            try:
+                await self._choice.candidates(domain, await kind_of(domain, self._zone))
+            except PreflightFailed as failed:
+                return await troubles.still_paused(failed.finding)
+            domain = await self._ledger.resumed(job)
         if domain.status not in ("verified", "active") or domain.ssl_status == "paused":
             return Done()  # failed, moved away, or to be verified again
         xid = None
@@ -174,7 +183,7 @@ class Obtainer:
             raise PreflightFailed(Finding(*NO_DNS_01, self._now(), {}))
         key = await PendingKey.of_domain(self._vault, domain.id)
         self._on_step("key")
-        chosen = await self._chosen(job, domain, kind, troubles)
+        chosen = await self._chosen(job, domain, kind)
         troubles.authority = chosen.authority
         try:
             chain = await self._chain(job, domain, chosen, key, self._solvers[kind], kind)
@@ -195,12 +204,10 @@ class Obtainer:
         await troubles.clear(self._solvers[kind], domain)
         return xid
 
-    async def _chosen(self, job: Job, domain: Domain, kind: str, troubles: Troubles) -> Chosen:
+    async def _chosen(self, job: Job, domain: Domain, kind: str) -> Chosen:
         chosen = await self._choice.under_way(job)
         if chosen is None:
-            candidates = await self._choice.candidates(domain, kind)
-            troubles.candidates = len(candidates)
-            chosen = await self._choice.order(job, candidates)
+            chosen = await self._choice.order(job, await self._choice.candidates(domain, kind))
         self._on_step("account")
         self._on_step("order_written_down")
         return chosen
@@ -229,9 +236,9 @@ class Obtainer:
         """The order under way, found again or new."""
         row, directory_url = chosen.row, chosen.authority.directory_url
         order = await self._found_again(chosen, exchange)
-        if order is None and row.url is not None:
+        if order is None and (row.url is not None or self._is_late(row)):
             await self._ledger.close_order(job, {"type": "order_lost"}, give_back=True)
-            row = await self._ledger.open_order(job, directory_url)
+            row = await self._ledger.open_order(job, directory_url, renewal_exempt=chosen.exempt)
         if order is None:
             order = await chosen.client.new_order(
                 domain.hostname,
@@ -244,6 +251,10 @@ class Obtainer:
             await self._ledger.order_sent(job, row, order.url)
         self._on_step("order_known")
         return order
+
+    def _is_late(self, row: OpenOrder) -> bool:
+        """It was counted so long ago that the CA would count it as another one."""
+        return not row.fresh and self._now() - row.created_at > COUNTED_FOR
 
     async def _found_again(self, chosen: Chosen, exchange: Exchange) -> Order | None:
         row = chosen.row

@@ -71,10 +71,17 @@ class Revoker:
             domain = await transition.load(connection, job.domain_id)
         if domain is None or domain.deleted_at is None:
             return Done()
+        postponed: AcmeError | None = None
         try:
             async for issued in self._unexpired(domain):
-                await self._revoke_one(job, domain, issued)
+                try:
+                    await self._revoke_one(job, domain, issued)
+                except AcmeError as error:  # the others may be of a CA that answers
+                    postponed = error
+                    continue
                 self._on_step("revoked")
+            if postponed is not None:
+                raise postponed
             await self._vault.destroy(certificate_path(domain.id))
             self._on_step("certificate_destroyed")
             await self._vault.destroy(pending_key_path(domain.id))

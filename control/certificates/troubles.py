@@ -35,8 +35,15 @@ from core.domain import Domain, Finding
 
 # Another CA is asked soon, after a pause that keeps a mistake of ours from spinning.
 NEXT_CA = timedelta(seconds=5)
+# An order at which its CA has come to no end for so long is given up, so that a new one can be sent, also elsewhere.
+GIVEN_UP = timedelta(days=1)
+# A domain with a certificate is not left paused until it expires: the pre-flight, which costs nothing, is tried again.
+PAUSED = (timedelta(days=1),)
 # Whoever waits for one moment does not come in that very moment; a limit is an upper bound, so only later.
 LONGEST_LATENESS = timedelta(seconds=10)
+
+# More likely this process's own clock than the CA's; the order keeps what it has until that is right.
+BY_THE_CLOCK = frozenset({"certificate_not_yet_valid", "certificate_expired"})
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +60,6 @@ class Troubles:
         self._most = most
         self._now = now
         self.authority: Authority | None = None
-        self.candidates = 1
 
     async def failed(self, failed: OrderFailed) -> Outcome:
         meaning, detail = failed.meaning, failed.problem.to_json()
@@ -77,7 +83,7 @@ class Troubles:
     async def limited(self, reached: LimitReached) -> Outcome:
         log.info("limit_reached", code=reached.code, until=reached.until.isoformat())
         await self._ledger.postponed(self._job, Finding(reached.code, str(reached), "nobody", self._now(), {}))
-        return await self._again(reached.until - self._now() + lateness(), reached.code, str(reached))
+        return await self._again(self._left(reached.until), reached.code, str(reached))
 
     async def refused(self, error: AcmeError) -> Outcome:
         """Whatever the CA says instead of doing what it was asked; it may well be the tenant's to mend."""
@@ -95,18 +101,25 @@ class Troubles:
             row = await self._ledger.order_under_way(self._job)
             if row is not None and row.url is None:  # it was not taken, so that another CA may have it
                 await self._ledger.close_order(self._job, detail, give_back=True)
-            if self.candidates > 1:
+            bound = row is not None and row.url is not None
+            if len(self._authorities.in_order()) > 1 and not bound:
                 return await self._postponed(meaning, detail, NEXT_CA)
-            return await self._postponed(meaning, detail, until - self._now() + lateness())
+            return await self._postponed(meaning, detail, self._left(until))
+        if not meaning.outage:
+            await self._ledger.close_old_order(self._job, detail, GIVEN_UP)
         return await self._elsewhere(error, meaning, detail)
 
     async def unusable(self, error: CertificateError) -> Outcome:
-        if error.code != "certificate_not_yet_valid":  # by a clock that is slow
-            await self._ledger.close_order(self._job, {"type": error.code})
+        problem = {"type": error.code}
+        if error.code in BY_THE_CLOCK:
+            await self._ledger.close_old_order(self._job, problem, GIVEN_UP)
+        else:
+            await self._ledger.close_order(self._job, problem)
         return await self._postponed(Meaning(error.code, str(error), "ca", False), {}, None)
 
-    def slow(self, late: OutOfPatience) -> Outcome:
+    async def slow(self, late: OutOfPatience) -> Outcome:
         log.info("ca_slow")
+        await self._ledger.close_old_order(self._job, {"type": "ca_slow"}, GIVEN_UP)
         return Again(max(late.retry_after, backoff.delay(backoff.CA_TROUBLE, self._job.attempts)))
 
     async def vault(self, error: VaultError) -> Outcome:
@@ -125,11 +138,25 @@ class Troubles:
         except DnsUpdateError as error:
             log.warning("challenge_left_behind", code=error.code, hostname=domain.hostname)
 
+    def paused(self) -> Outcome:
+        return Again(backoff.delay(PAUSED, 1))
+
+    async def still_paused(self, finding: Finding) -> Outcome:
+        """It would fail again."""
+        await self._ledger.postponed(self._job, finding)
+        return self.paused()
+
+    def _left(self, until: datetime) -> timedelta:
+        """`until`: by PostgreSQL's clock. This process's may be ahead of it, which must not make it spin."""
+        return max(until - self._now(), NEXT_CA) + lateness()
+
     async def _elsewhere(self, error: AcmeError, meaning: Meaning, detail: Mapping[str, Any]) -> Outcome:
         if self.authority is not None:
             self._authorities.failed(self.authority, error)
             if self.authority not in self._authorities.in_order():
-                return await self._postponed(meaning, detail, NEXT_CA)
+                row = await self._ledger.order_under_way(self._job)
+                if row is None or row.url is None:  # one that was sent stays where it is for a while
+                    return await self._postponed(meaning, detail, NEXT_CA)
         delay = backoff.delay(backoff.CA_TROUBLE, self._job.attempts)
         return await self._postponed(meaning, detail, max(error.retry_after or timedelta(0), delay))
 
@@ -143,7 +170,7 @@ class Troubles:
         )
         log.info("order_failed", hostname=domain.hostname, code=finding.code, failures=domain.failure_count)
         if domain.ssl_status == "paused":
-            return Done()
+            return self.paused() if domain.status == "active" else Done()
         wait = backoff.delay(backoff.FAILURES, domain.failure_count) if delay is None else delay
         return await self._again(wait, finding.code, f"After a failure: {finding.message}")
 

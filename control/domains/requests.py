@@ -145,11 +145,11 @@ async def renew(connection: Connection, caller: Principal, domain_id: UUID) -> R
     domain = await find(connection, caller, domain_id)
     if _is_being_renewed(domain):
         return Requested(domain, requested=False)
-    await _check_renewal_pace(connection, domain_id)
     await connection.execute(REQUEST_CERTIFICATE, domain_id)
     domain = await lock(connection, caller, domain_id)
     if _is_being_renewed(domain):
         raise NothingToDo(domain)
+    # Not before: whoever asks while another's request is on its way is told that the renewal is under way.
     await _check_renewal_pace(connection, domain_id)
     await _audit(connection, caller, domain, "renew_request")
     if domain.ssl_status != "error":

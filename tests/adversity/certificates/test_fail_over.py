@@ -117,3 +117,36 @@ async def test_each_certificate_is_revoked_at_the_ca_that_issued_it(two, scene):
         assert await two.replica.revoke() == Done()
         pebble = two.first if issuer == "first" else two.second
         assert await replace(scene, pebble=pebble).status_at_ca(serial) == "Revoked"
+
+
+async def test_a_ca_that_is_away_holds_up_no_revocation_at_another(two, scene):
+    shop = await scene.domain("one")
+    assert await two.obtain() == Done()
+    await scene.replica.pool.execute("UPDATE custom_domains SET ssl_status = 'expiring'")
+    await scene.replica.pool.execute("INSERT INTO jobs (domain_id, kind) VALUES ($1, 'obtain')", shop)
+    assert await two.obtain() == Done()
+    await two.first.process.stop()
+    await scene.delete(shop)
+    await scene.time_passes()
+    assert isinstance(await two.replica.revoke(), Again)
+    revoked = await scene.replica.pool.fetch("SELECT directory_url FROM certificates WHERE revoked_at IS NOT NULL")
+    assert [row["directory_url"] for row in revoked] == [two.second.directory_url]
+
+
+async def test_an_order_that_was_sent_to_a_ca_that_is_away_does_not_ask_it_every_few_seconds(two, scene):
+    await scene.domain("one")
+
+    class Cut(Exception):
+        pass
+
+    def cut(step):
+        if step == "order_known":
+            raise Cut
+
+    await scene.time_passes()
+    job = await two.replica.claim()
+    with pytest.raises(Cut):
+        await two.replica.obtainer(cut, limits=SHORT).obtain(job)
+    await two.first.process.stop()
+    outcomes = [await two.obtain() for _ in range(FAILURES + 1)]
+    assert outcomes[-1].delay.total_seconds() >= 60

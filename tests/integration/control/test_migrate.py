@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -60,3 +61,41 @@ async def test_a_failing_migration_leaves_nothing_behind(
             await connection.close()
     finally:
         await postgres.drop_database(f"broken{number}")
+
+
+async def test_certificates_that_were_there_before_are_renewed_and_looked_at_too(
+    postgres: Postgres, number: int, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release before the lifecycle had six migrations; the owner that migrates is no superuser."""
+    name, every = f"upgraded{number}", available()
+    await postgres.create_database(name, owner=OWNER)
+    try:
+        with monkeypatch.context() as before:
+            before.setattr(migrations, "available", lambda: every[:6])
+            assert len(await migrate(postgres.dsn(name, OWNER))) == 6
+        connection = await asyncpg.connect(postgres.dsn(name))
+        try:
+            await connection.execute(BEFORE)
+            assert len(await migrate(postgres.dsn(name, OWNER))) == len(every) - 6
+            row = await connection.fetchrow("SELECT * FROM custom_domains")
+            assert row["cert_expiry"] - timedelta(days=31) < row["renew_at"] < row["cert_expiry"] - timedelta(days=29)
+            assert row["look_at"] is not None
+            assert row["renewal_info_at"] is not None
+            assert await connection.fetchval("SELECT target_label FROM tenants")
+        finally:
+            await connection.close()
+    finally:
+        await postgres.drop_database(name)
+
+
+BEFORE = """
+    INSERT INTO tenants (slug) VALUES ('acme');
+    INSERT INTO custom_domains (tenant_id, hostname, verification_token, verify_deadline, status, ssl_status,
+                                cert_expiry)
+        SELECT id, 'shop.test', 'token', now(), 'active', 'issued', now() + interval '80 days' FROM tenants;
+    INSERT INTO certificates (domain_id, serial, issuer, fingerprint, not_before, not_after, vault_version,
+                              directory_url)
+        SELECT id, '0a', 'CN=test', repeat('0a', 32), cert_expiry - interval '90 days', cert_expiry, 1,
+            'https://ca.test/directory' FROM custom_domains;
+    UPDATE custom_domains SET certificate_id = (SELECT id FROM certificates);
+"""
