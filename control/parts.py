@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,10 +18,12 @@ from api.app import create_app
 from api.auth import Authenticator
 from api.instructions import Target
 from api.jwks import KeyFile, KeyUrl
+from control.acme.order import DNS_01
 from control.audit.anchor import Anchoring
 from control.certificates import renewal
 from control.certificates.ari import RenewalInformation
 from control.certificates.authorities import Authorities, CaMetrics
+from control.certificates.challenges import kind_of
 from control.certificates.dns01 import Dns01, dns01
 from control.certificates.examination import Examination
 from control.certificates.ledger import Ledger
@@ -163,7 +165,7 @@ def assemble(ground: Ground) -> Parts:
             settings.acme_dns_zone,
         ),
         ground.registry,
-        diagnostician=Diagnoses(Diagnosis(preflight, ownership, tokens, facts, _kind)),
+        diagnostician=Diagnoses(Diagnosis(preflight, ownership, tokens, facts, _kind(zone))),
         endpoints=notifications.endpoints(settings, ground.api_pool, vault, now),
         now=now,
     )
@@ -187,8 +189,11 @@ def _room(limits: Limits, authorities: Authorities, pool: asyncpg.Pool[Any]) -> 
     return room
 
 
-def _kind(domain: Domain) -> Challenge:
-    return "dns-01" if domain.hostname.startswith("*.") else "http-01"
+def _kind(zone: Dns01 | None) -> Callable[[Domain], Awaitable[Challenge]]:
+    async def kind(domain: Domain) -> Challenge:
+        return "dns-01" if await kind_of(domain, zone) == DNS_01 else "http-01"
+
+    return kind
 
 
 def _preflight(settings: ControlSettings, asked: Sequence[Resolver], zone: Dns01 | None) -> Preflight:

@@ -12,18 +12,17 @@ event to event.
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 
 from bench.simulate.authority import ModelCa, RateLimited
 from bench.simulate.buckets import Buckets
+from bench.simulate.site import Outcome, Site
 from bench.simulate.turns import Queue
-from bench.simulate.world import Fault, Name, Trouble, World
+from bench.simulate.world import Fault, Trouble, World
 from control.certificates import backoff, renewal
 from control.certificates.renewals import OUTSTANDING
+from control.certificates.troubles import PAUSED
 from control.domains import states, watch
 from control.limits import refusal
 from control.limits.policy import LETSENCRYPT, Policy
@@ -35,44 +34,6 @@ FAILURES = 10  # DOMAINS_MAX_SSL_RETRIES
 FORESEEN = 0.9  # of faults, by the pre-flight
 ASKED_EVERY = timedelta(hours=6)  # the CA, for its renewal information
 SECOND = timedelta(seconds=1)
-
-
-@dataclass(slots=True)
-class Site:
-    """A domain as its row is."""
-
-    name: Name
-    status: str = "pending"
-    ssl: str = "none"
-    failures: int = 0
-    attempts: int = 0
-    not_before: datetime | None = None
-    not_after: datetime | None = None
-    window: tuple[datetime, datetime] | None = None
-    serial: int = 0
-    version: int = 0  # of its plans: an event of an older one is void
-    sent: bool = False  # an order is at the CA
-    exempt: bool = False  # the order that was counted last
-    waiting_since: datetime | None = None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """`renewed`: when each was. `first_waits`: seconds from proof to the first certificate, by the name's number.
-
-    `margins`: what was left of a lifetime at its renewal. `expired_right`, `expired_wrong`: certificates that ran out,
-    by whether the name's DNS was right just then.
-    """
-
-    renewed: list[datetime] = field(default_factory=list)
-    first_waits: dict[int, float] = field(default_factory=dict)
-    margins: list[float] = field(default_factory=list)
-    expired_right: int = 0
-    expired_wrong: int = 0
-    served_at_end: int = 0
-    transitions: Counter[str] = field(default_factory=Counter)
-    longest_queue: int = 0
-    waited_for_limit: Counter[str] = field(default_factory=Counter)
 
 
 class Platform:
@@ -172,6 +133,18 @@ class Platform:
                 self._again(site, number, now)
         elif site.ssl == "error" and site.status in ("verified", "active"):
             self._again(site, number, now)
+
+    def _on_looked(self, now: datetime, number: int, _: int) -> None:
+        """The pre-flight of a paused domain, which has a certificate to lose."""
+        site = self._sites[number]
+        if site.ssl != "paused":
+            return
+        if site.status == "moved" or (site.name.wrong(now) is not None and self._random.random() < FORESEEN):
+            self._at(now + backoff.delay(PAUSED, 1), "looked", number)
+            return
+        self._step(site, "resumed")
+        site.failures = 0
+        self._again(site, number, now)
 
     def _on_incident(self, now: datetime, _number: int, _version: int) -> None:
         for number, site in enumerate(self._sites):
@@ -299,6 +272,8 @@ class Platform:
             self._renewing.discard(number)
             if site.status == "verified":
                 self._step(site, "retries_exhausted")
+            else:
+                self._at(now + backoff.delay(PAUSED, 1), "looked", number)
             return
         self._again(site, number, now + (delay or backoff.delay(backoff.FAILURES, site.failures)))
 
@@ -355,8 +330,3 @@ class Platform:
     def _at(self, at: datetime, kind: str, number: int, version: int = 0) -> None:
         self._sequence += 1
         heappush(self._events, (at, self._sequence, kind, number, version))
-
-
-def per_day(moments: Sequence[datetime], start: datetime, days: int) -> list[int]:
-    counted = Counter((moment - start) // timedelta(days=1) for moment in moments)
-    return [counted[day] for day in range(days)]

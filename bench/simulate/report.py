@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from bench.machine import machine
 from bench.result import Bound, Line, Plot, Report
 from bench.simulate.authority import ModelCa
-from bench.simulate.lifecycle import Outcome, Platform, per_day
+from bench.simulate.lifecycle import Platform
+from bench.simulate.site import Outcome, per_day
 from bench.simulate.world import START, Draw, World, planned, short
 from bench.stats import Distribution, percentile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from josepy.b64 import b64encode
@@ -17,8 +17,6 @@ from core.domain import Domain, Finding
 
 # Sidecars that do not know a token read it from PostgreSQL; this wait only saves them the question.
 CHALLENGE_SEEN = timedelta(seconds=1)
-# A challenge is answered for as long as its authorization can be used, within these.
-SHORTEST_CHALLENGE, LONGEST_CHALLENGE = timedelta(minutes=10), timedelta(days=7)
 
 Waiting = Sequence[tuple[Authorization, Challenge]]
 
@@ -45,21 +43,13 @@ class DelegatedZone(Protocol):
 class Http01:
     """Any Envoy of the fleet answers it, on port 80. `seen`: waits until the sidecars have read a transaction."""
 
-    def __init__(
-        self, ledger: Ledger, seen: Callable[[int, timedelta], Awaitable[None]], now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, ledger: Ledger, seen: Callable[[int, timedelta], Awaitable[None]]) -> None:
         self._ledger = ledger
         self._seen = seen
-        self._now = now
 
     async def publish(self, job: Job, domain: Domain, client: Client, waiting: Waiting) -> None:
-        now = self._now()
         challenges = [
-            PublishedChallenge(
-                challenge.token,
-                client.key_authorization(challenge.token),
-                min(max(authorization.expires or now, now + SHORTEST_CHALLENGE), now + LONGEST_CHALLENGE),
-            )
+            PublishedChallenge(challenge.token, client.key_authorization(challenge.token), authorization.expires)
             for authorization, challenge in waiting
         ]
         await self._seen(await self._ledger.publish(job, challenges), CHALLENGE_SEEN)

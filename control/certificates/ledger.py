@@ -25,6 +25,10 @@ from core.domain import Domain, Finding
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
+# A challenge is answered for as long as its authorization can be used, within these: by PostgreSQL's clock, which
+# hides those that are over.
+CHALLENGE_LASTS = timedelta(minutes=10), timedelta(days=7)
+
 
 class Limits(Protocol):
     """What may be spent at a CA; each method within a transaction of the caller."""
@@ -76,9 +80,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class PublishedChallenge:
+    """`expires_at`: of its authorization, if the CA says it."""
+
     token: str
     key_authorization: str = field(repr=False)
-    expires_at: datetime
+    expires_at: datetime | None
 
 
 Schedule: TypeAlias = "Callable[[Certificate, UUID], datetime]"
@@ -204,10 +210,14 @@ class Ledger:
         """Let every sidecar answer them. Returns the transaction's id."""
         async with self._held(job) as (connection, _):
             await connection.executemany(
-                """INSERT INTO challenges (token, domain_id, key_authorization, expires_at) VALUES ($1, $2, $3, $4)
+                """INSERT INTO challenges (token, domain_id, key_authorization, expires_at)
+                   VALUES ($1, $2, $3, least(greatest($4::timestamptz, now() + $5), now() + $6))
                    ON CONFLICT (token) DO UPDATE SET domain_id = excluded.domain_id,
                        key_authorization = excluded.key_authorization, expires_at = excluded.expires_at""",
-                [(one.token, job.domain_id, one.key_authorization, one.expires_at) for one in challenges],
+                [
+                    (one.token, job.domain_id, one.key_authorization, one.expires_at, *CHALLENGE_LASTS)
+                    for one in challenges
+                ],
             )
             return await _transaction_id(connection)
 

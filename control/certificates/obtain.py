@@ -123,7 +123,7 @@ class Obtainer:
         self._now = now
         self._on_step = on_step
         self._choice = Choice(authorities, ledger, preflight, now)
-        self._solvers: dict[str, Solver] = {HTTP_01: Http01(ledger, self._seen, now)}
+        self._solvers: dict[str, Solver] = {HTTP_01: Http01(ledger, self._seen)}
         if zone is not None:
             self._solvers[DNS_01] = Dns01(zone)
 

@@ -32,7 +32,7 @@ class Diagnosis:
         ownership: Ownership,
         tokens: ProbeTokens,
         facts: Facts,
-        challenge: Callable[[Domain], Challenge],
+        challenge: Callable[[Domain], Awaitable[Challenge]],
     ) -> None:
         self._preflight = preflight
         self._ownership = ownership
@@ -46,7 +46,7 @@ class Diagnosis:
 
     async def report(self, domain: Domain) -> Report:
         """Raises what PostgreSQL raises, and nothing for what strangers' DNS and servers do."""
-        facts, challenge = await self._facts(), self._challenge(domain)
+        facts, challenge = await asyncio.gather(self._facts(), self._challenge(domain))
         async with self._tokens.published(domain.id) as token:
             look, report = await asyncio.gather(
                 self._ownership.look(domain),

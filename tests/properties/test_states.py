@@ -125,4 +125,8 @@ def test_no_walk_makes_a_domain_active_that_was_not_found_proven_and_loaded_in_t
         taken = [] if state == "pending" else [*taken, event]
         assert state in DOMAIN_STATES
         if state in ("active", "moved"):
-            assert [one for one in taken if one not in ("moved_away", "came_back")] == ["record_found", "ownership_proven", "certificate_loaded"]
+            assert [one for one in taken if one not in ("moved_away", "came_back")] == [
+                "record_found",
+                "ownership_proven",
+                "certificate_loaded",
+            ]

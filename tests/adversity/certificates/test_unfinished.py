@@ -10,7 +10,6 @@ import pytest
 from scenes.issuance import SHORT, WRONG, Replica, Scene, ca_of, find_registered
 
 from control.certificates.choice import PreflightFailed
-from control.certificates.obtain import Limits as Bounds
 from control.certificates.patience import OutOfPatience
 from control.certificates.troubles import GIVEN_UP, NEXT_CA, PAUSED
 from control.jobs import Again, Done

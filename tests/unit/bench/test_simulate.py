@@ -13,7 +13,8 @@ import pytest
 
 from bench.simulate import lifecycle
 from bench.simulate.authority import DAY, HOUR, ModelCa, RateLimited
-from bench.simulate.lifecycle import Outcome, Platform
+from bench.simulate.lifecycle import Platform
+from bench.simulate.site import Outcome
 from bench.simulate.turns import Queue
 from bench.simulate.world import START, Draw, World, planned, short
 from control.limits.policy import LETSENCRYPT, NONE, Policy

@@ -12,7 +12,9 @@ from control.dns.ownership import Ownership
 from control.dns.resolver import Resolver
 from control.preflight.diagnosis import Diagnosis
 from control.preflight.probe import PREFIX
+from control.preflight.report import Challenge
 from control.preflight.tokens import ProbeTokens
+from core.domain import Domain
 
 
 @pytest.fixture
@@ -35,7 +37,10 @@ def diagnosis(pool, scene, sidecar):
         return FACTS
 
     ownership = Ownership([Resolver(V4, scene.dns.port, PATIENCE / 3)], TARGET, lambda: NOW, PATIENCE)
-    return Diagnosis(scene.preflight(), ownership, ProbeTokens(pool), facts, lambda _domain: "http-01")
+    async def challenge(_domain: Domain) -> Challenge:
+        return "http-01"
+
+    return Diagnosis(scene.preflight(), ownership, ProbeTokens(pool), facts, challenge)
 
 
 async def test_a_domain_where_all_is_well_is_said_to_be_so(scene, diagnosis, add_domain, pool):
