@@ -23,7 +23,7 @@ from bench.simulate.world import Fault, Trouble, World
 from control.certificates import backoff, renewal
 from control.certificates.renewals import OUTSTANDING
 from control.certificates.troubles import PAUSED
-from control.domains import states, watch
+from control.domains import watch
 from control.limits import refusal
 from control.limits.policy import LETSENCRYPT, Policy
 from control.limits.spending import LimitReached
@@ -44,7 +44,10 @@ class Platform:
         random.seed(seed)  # the product's jitter
         self._sites = [Site(name) for name in world.names]
         self._buckets = Buckets(policy)
-        self._queue = Queue(self._is_urgent, self._is_exempt)
+        self._queue = Queue(
+            lambda number, now: self._sites[number].is_urgent(now),
+            lambda number, now: self._sites[number].is_exempt(now),
+        )
         self._events: list[tuple[datetime, int, str, int, int]] = []
         self._sequence = 0
         self._running = 0
@@ -79,8 +82,8 @@ class Platform:
 
     def _on_proven(self, now: datetime, number: int, _: int) -> None:
         site = self._sites[number]
-        self._step(site, "record_found")
-        self._step(site, "ownership_proven")
+        site.step("record_found")
+        site.step("ownership_proven")
         site.waiting_since = now
         self._on_due(now, number, site.version)
 
@@ -104,14 +107,14 @@ class Platform:
     def _on_moved(self, now: datetime, number: int, which: int) -> None:
         site = self._sites[number]
         if site.status == "active" and site.name.troubles[which] is site.name.wrong(now):
-            self._step(site, "moved_away")
+            site.step("moved_away")
             self._queue.remove(number)
             self._renewing.discard(number)
 
     def _on_returned(self, now: datetime, number: int, _: int) -> None:
         site = self._sites[number]
         if site.status == "moved" and site.name.wrong(now) is None:
-            self._step(site, "came_back")
+            site.step("came_back")
             if site.ssl in ("expiring", "error", "validating"):
                 self._again(site, number, now)
             elif site.ssl in ("issued", "renewed"):
@@ -124,10 +127,10 @@ class Platform:
         if site.name.wrong(now) is not None:
             return
         if site.ssl == "paused":
-            self._step(site, "resumed")
+            site.step("resumed")
             site.failures = 0
             if site.status == "failed":
-                self._step(site, "retry")
+                site.step("retry")
                 self._on_proven(now, number, 0)
             else:
                 self._again(site, number, now)
@@ -142,7 +145,7 @@ class Platform:
         if site.status == "moved" or (site.name.wrong(now) is not None and self._random.random() < FORESEEN):
             self._at(now + backoff.delay(PAUSED, 1), "looked", number)
             return
-        self._step(site, "resumed")
+        site.step("resumed")
         site.failures = 0
         self._again(site, number, now)
 
@@ -207,7 +210,7 @@ class Platform:
             else:
                 self._failed(site, number, now, "preflight_failed", delay)
             return
-        exempt = renewal.is_exempt(site.window, now)
+        exempt = site.is_exempt(now)
         try:
             self._buckets.take(site.name.hostname, site.name.registered_domain, now, exempt=exempt)
         except LimitReached as reached:
@@ -216,7 +219,7 @@ class Platform:
             return
         site.exempt = exempt
         if site.ssl in ("none", "error"):
-            self._step(site, "order_started" if site.not_after is None else "renewal_started")
+            site.step("order_started" if site.not_after is None else "renewal_started")
         arrives = now + 2 * SECOND * self._random.random()
         if self._ca.is_away(arrives):
             self._not_taken(site, now)
@@ -253,9 +256,9 @@ class Platform:
         site.not_before, site.not_after = self._ca.issue(
             site.name.hostname, site.name.registered_domain, now, renewal=renewed
         )
-        self._step(site, "certificate_stored")
+        site.step("certificate_stored")
         if site.status == "verified":
-            self._step(site, "certificate_loaded")
+            site.step("certificate_loaded")
         self._buckets.succeeded(site.name.hostname)
         self._renewing.discard(number)
         site.failures = site.attempts = 0
@@ -265,13 +268,13 @@ class Platform:
         self._plan(site, number, now)
 
     def _failed(self, site: Site, number: int, now: datetime, event: str, delay: timedelta | None = None) -> None:
-        self._step(site, event)
+        site.step(event)
         site.failures += 1
         if site.failures >= FAILURES:
-            self._step(site, "failures_exceeded")
+            site.step("failures_exceeded")
             self._renewing.discard(number)
             if site.status == "verified":
-                self._step(site, "retries_exhausted")
+                site.step("retries_exhausted")
             else:
                 self._at(now + backoff.delay(PAUSED, 1), "looked", number)
             return
@@ -294,7 +297,7 @@ class Platform:
             _, number, version = heappop(self._due)
             site = self._sites[number]
             if version == site.version and site.status == "active":
-                self._step(site, "expiry_near")
+                site.step("expiry_near")
                 self._renewing.add(number)
                 self._on_due(now, number, version)
 
@@ -308,24 +311,6 @@ class Platform:
         """By the watch's third look in a row."""
         looks = self._random.random() + (watch.MISSES - 1) / watch.NEAR
         return trouble.start + watch.INTERVAL * looks
-
-    def _step(self, site: Site, event: str) -> None:
-        """Raises IllegalTransition: then this model, or the table, is wrong."""
-        machine = states.machine_of(event)
-        if machine == "domain":
-            site.status = states.step(machine, site.status, event).to
-        else:
-            site.ssl = states.step(machine, site.ssl, event).to
-        self.outcome.transitions[event] += 1
-
-    def _is_urgent(self, number: int, now: datetime) -> bool:
-        site = self._sites[number]
-        assert site.not_before is not None
-        assert site.not_after is not None
-        return renewal.urgent(site.not_before, site.not_after, now)
-
-    def _is_exempt(self, number: int, now: datetime) -> bool:
-        return renewal.is_exempt(self._sites[number].window, now)
 
     def _at(self, at: datetime, kind: str, number: int, version: int = 0) -> None:
         self._sequence += 1

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bench.simulate.world import Name
+from control.certificates import renewal
+from control.domains import states
 
 
 @dataclass(slots=True)
 class Site:
-    """A domain as its row is."""
+    """A domain as its row is. Its transitions are those of the product's tables."""
 
     name: Name
     status: str = "pending"
@@ -27,6 +29,24 @@ class Site:
     sent: bool = False  # an order is at the CA
     exempt: bool = False  # the order that was counted last
     waiting_since: datetime | None = None
+
+    def step(self, event: str) -> None:
+        """Raises IllegalTransition: then the model, or the table, is wrong."""
+        machine = states.machine_of(event)
+        if machine == "domain":
+            self.status = states.step(machine, self.status, event).to
+        else:
+            self.ssl = states.step(machine, self.ssl, event).to
+
+    def is_urgent(self, now: datetime) -> bool:
+        return (
+            self.not_before is not None
+            and self.not_after is not None
+            and renewal.urgent(self.not_before, self.not_after, now)
+        )
+
+    def is_exempt(self, now: datetime) -> bool:
+        return renewal.is_exempt(self.window, now)
 
 
 @dataclass(slots=True)
@@ -43,7 +63,6 @@ class Outcome:
     expired_right: int = 0
     expired_wrong: int = 0
     served_at_end: int = 0
-    transitions: Counter[str] = field(default_factory=Counter)
     longest_queue: int = 0
     waited_for_limit: Counter[str] = field(default_factory=Counter)
 

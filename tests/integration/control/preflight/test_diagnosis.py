@@ -37,6 +37,7 @@ def diagnosis(pool, scene, sidecar):
         return FACTS
 
     ownership = Ownership([Resolver(V4, scene.dns.port, PATIENCE / 3)], TARGET, lambda: NOW, PATIENCE)
+
     async def challenge(_domain: Domain) -> Challenge:
         return "http-01"
 
