@@ -37,7 +37,7 @@ from dns.rdataclass import RdataClass
 from dns.rdatatype import RdataType
 from dns.update import UpdateMessage
 
-from embedded import dns_update
+from embedded import dns_update, listener
 from embedded.dns_wire import EDNS_PAYLOAD, encode, format_error
 from embedded.ports import LOOPBACK, free_udp_and_tcp_port
 from embedded.signals import ending
@@ -107,7 +107,7 @@ class DnsServer:
             yield server
         finally:
             udp.close()
-            tcp.close()
+            await listener.close(tcp)
             for task in set(server._connections):
                 task.cancel()
             await asyncio.gather(*server._connections, return_exceptions=True)

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from embedded import listener
 from embedded.ports import LOOPBACK
 
 READ_SIZE = 65536
@@ -52,7 +53,7 @@ class Proxy:
         try:
             yield proxy
         finally:
-            server.close()
+            await listener.close(server)
             await proxy._end()
             if path is not None:
                 _remove(path)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import h11
 
+from embedded import listener
 from embedded.ports import LOOPBACK
 from embedded.signals import ending
 
@@ -42,7 +43,7 @@ class Upstream:
         try:
             yield upstream
         finally:
-            server.close()
+            await listener.close(server)
             for task in set(upstream._connections):
                 task.cancel()
             await asyncio.gather(*upstream._connections, return_exceptions=True)

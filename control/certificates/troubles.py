@@ -151,12 +151,15 @@ class Troubles:
         return max(until - self._now(), NEXT_CA) + lateness()
 
     async def _elsewhere(self, error: AcmeError, meaning: Meaning, detail: Mapping[str, Any]) -> Outcome:
+        row = await self._ledger.order_under_way(self._job)
+        if row is not None and row.url is None:  # our buckets would refill meanwhile, and the CA's are full already
+            await self._ledger.close_order(self._job, {"type": error.code}, give_back=True)
+            row = None
         if self.authority is not None:
             self._authorities.failed(self.authority, error)
-            if self.authority not in self._authorities.in_order():
-                row = await self._ledger.order_under_way(self._job)
-                if row is None or row.url is None:  # one that was sent stays where it is for a while
-                    return await self._postponed(meaning, detail, NEXT_CA)
+            # one that was sent stays where it is for a while
+            if row is None and self.authority not in self._authorities.in_order():
+                return await self._postponed(meaning, detail, NEXT_CA)
         delay = backoff.delay(backoff.CA_TROUBLE, self._job.attempts)
         return await self._postponed(meaning, detail, max(error.retry_after or timedelta(0), delay))
 

@@ -30,6 +30,7 @@ from control.vault import Vault
 from core.certificate import Certificate
 from core.hostname import HostnameRules, registered_domain
 from core.vault import certificate_path
+from embedded import listener
 from embedded.database import Database
 from embedded.dns import DnsServer
 from embedded.pebble import Pebble
@@ -142,7 +143,7 @@ class Scene:
             sidecar = await asyncpg.create_pool(database.sidecar_dsn, min_size=0, max_size=4)
             await stack.enter_async_context(sidecar)
             responder = await asyncio.start_server(partial(scene._respond, sidecar), LOOPBACK, pebble.http_port)
-            await stack.enter_async_context(responder)
+            stack.push_async_callback(listener.close, responder)
             yield scene
 
     @property

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from embedded import listener
+
 CUT = b"\0cut"  # the connection ends here
 HANG = b"\0hang"  # nothing more until the client goes away
 
@@ -46,7 +48,7 @@ class RawServer:
         try:
             yield made
         finally:
-            server.close()
+            await listener.close(server)
             serving = list(made._writers)
             for task in serving:
                 task.cancel()

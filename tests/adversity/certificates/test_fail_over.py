@@ -87,9 +87,11 @@ async def test_the_second_takes_over_when_the_first_goes_away_while_it_is_used(t
     shop = await scene.domain("one")
     await next(iter(two.replica.authorities)).client()
     await two.first.process.stop()
-    outcomes = [await two.obtain() for _ in range(FAILURES)]
-    assert all(isinstance(one, Again) for one in outcomes)
-    assert await two.obtain() == Done()
+    outcomes = [await two.obtain()]
+    while outcomes[-1] != Done() and len(outcomes) <= FAILURES:
+        outcomes.append(await two.obtain())
+    assert isinstance(outcomes[0], Again)
+    assert outcomes[-1] == Done()
     assert await two.issued_by(shop) == "second"
     row = await scene.row("custom_domains", shop)
     assert (row["status"], row["failure_count"], row["ssl_finding"]) == ("active", 0, None)

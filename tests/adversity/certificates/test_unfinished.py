@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from scenes.issuance import SHORT, WRONG, Replica, Scene, ca_of, find_registered
+from scenes.issuance import SHORT, Replica, Scene, ca_of, find_registered
 
+from control.certificates import backoff
 from control.certificates.choice import PreflightFailed
 from control.certificates.patience import OutOfPatience
 from control.certificates.troubles import GIVEN_UP, NEXT_CA, PAUSED
@@ -66,8 +67,8 @@ async def paused(scene: Scene):
     domain_id = await scene.domain()
     assert await scene.replica.obtain() == Done()
     await due(scene, domain_id)
-    scene.answers[f"shop.{scene.zone}"] = WRONG
-    outcome = await scene.replica.obtain(limits=replace(SHORT, failures=1))
+    await scene.replica.pool.execute("UPDATE jobs SET attempts = $1", len(backoff.PREFLIGHT))
+    outcome = await scene.replica.obtain(limits=replace(SHORT, failures=1), preflight=Findings())
     assert isinstance(outcome, Again)
     assert outcome.delay >= PAUSED[0]
     row = await scene.row("custom_domains", domain_id)
@@ -84,7 +85,6 @@ async def test_a_paused_renewal_goes_on_by_itself_once_the_pre_flight_finds_noth
     assert (row["ssl_status"], row["failure_count"]) == ("paused", 1)
     assert (await scene.finding(paused))["code"] == "caa_forbids"
     assert len(await scene.orders_at_ca()) == orders
-    scene.answers.clear()
     findings.wrong = False
     assert await obtained(scene, scene.replica, preflight=findings) == Done()
     row = await scene.row("custom_domains", paused)
@@ -97,7 +97,6 @@ async def test_a_paused_name_that_moves_away_and_comes_back_is_not_forgotten(sce
     assert isinstance(await obtained(scene, scene.replica), Again)
     assert (await scene.row("custom_domains", paused))["ssl_status"] == "paused"
     await scene.replica.pool.execute("UPDATE custom_domains SET status = 'active'")
-    scene.answers.clear()
     assert await obtained(scene, scene.replica) == Done()
     assert (await scene.row("custom_domains", paused))["ssl_status"] == "renewed"
 
