@@ -1,15 +1,17 @@
 """GET /domains/{id}/diagnosis: what stands between a domain and its certificate, looked at now.
 
 A diagnosis asks resolvers and strangers' servers, so its pace is bounded: a domain's by `Domains.diagnose`, a
-process's by AT_ONCE, and one that does not end by DEADLINE.
+process's by AT_ONCE, of which one tenant has no more than TENANTS_AT_ONCE, and one that does not end by DEADLINE.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -22,6 +24,7 @@ from api.service import Diagnostician, Domains
 from core.domain import Domain
 
 AT_ONCE = 20
+TENANTS_AT_ONCE = 5
 DEADLINE = 25.0  # seconds; most proxies wait for 30 or 60
 BUSY_PAUSE = 5  # seconds until it is worth to ask again
 
@@ -36,7 +39,7 @@ class DiagnosisResource:
         self._callers = callers
         self._diagnostician = diagnostician
         self._now = now
-        self._under_way = 0
+        self._under_way: Counter[UUID] = Counter()  # by tenant
 
     async def show(self, request: Request) -> Response:
         caller = await self._callers.of(request)
@@ -44,14 +47,16 @@ class DiagnosisResource:
         wanted = domain_id(request)
         if self._diagnostician is None:
             raise Problem("diagnosis_unavailable", "There is no diagnosis in this installation.")
-        if self._under_way >= AT_ONCE:
+        tenant = caller.tenant_id
+        if self._under_way.total() >= AT_ONCE or self._under_way[tenant] >= TENANTS_AT_ONCE:
             raise Problem("too_many_requests", "Other diagnoses are under way.", retry_after=BUSY_PAUSE)
-        self._under_way += 1
+        self._under_way[tenant] += 1
         try:
             domain = await self._domains.diagnose(caller, wanted)
             report = await _within_deadline(self._diagnostician, domain)
         finally:
-            self._under_way -= 1
+            self._under_way[tenant] -= 1
+            self._under_way += Counter()  # without those that have none
         return JSONResponse(diagnosis(domain, report, self._now()))
 
 

@@ -157,6 +157,10 @@ class AriFront:
         answer = _problem(name, status, detail, headers) if name else Response(status_code=status, headers=headers)
         self._refusals.setdefault(self._paths[resource], deque()).extend([answer] * times)
 
+    def forget(self, url: str) -> None:
+        """Have no resource there any more."""
+        self._refusals[urlsplit(url).path] = deque([_problem("malformed", 404, "no such order")] * 1000)
+
     async def _renewal_info(self, request: Request) -> Response:
         identity = request.path_params["identity"]
         leaf = self._known.get(identity)

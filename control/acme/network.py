@@ -21,6 +21,7 @@ from josepy.json_util import decode_b64jose
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 from requests.utils import parse_header_links
+from urllib3.exceptions import HTTPError
 
 from control.acme.directory import Directory
 from control.acme.order import NotAcme
@@ -29,6 +30,9 @@ from control.acme.problems import BLANK, AcmeError, AcmeRefused, AcmeUnavailable
 USER_AGENT = "nameplate/0.1"  # RFC 8555 section 6.1 wants one
 CONNECT_TIMEOUT = 5.0  # seconds; three attempts of TCP
 SOCKET_TIMEOUT = 20.0  # seconds between two packets of an answer
+ANSWER_TIMEOUT = 60.0  # seconds for all of it: nobody can take the thread back
+READ = 16 * 1024
+MAX_ANSWER = 1024 * 1024  # bytes, unpacked; a page of a thousand orders has a tenth of it
 # A CA that refuses every other nonce still answers within these, but for one request in 65,536.
 NONCE_ATTEMPTS = 16
 # Nonces of earlier answers that are kept; the oldest go first, because a CA forgets them.
@@ -53,12 +57,24 @@ class Answer:
     def json(self) -> object:
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise AcmeUnavailable("an answer that is not JSON") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """As it came, whatever the status."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Network:
     """`key`: the account's, P-256. `ca_file`: what the CA's own TLS is checked with, PEM; None: certifi's list.
+
+    The CA names the URLs of all that follows. Below a directory with TLS nothing is asked without it; a redirect,
+    which could lead anywhere, is not followed.
 
     `clock`: monotonic seconds.
     """
@@ -145,7 +161,7 @@ class Network:
         decoded: bytes = decode_b64jose(text)
         return decoded
 
-    def _keep_nonce(self, response: requests.Response) -> None:
+    def _keep_nonce(self, response: Response) -> None:
         nonce = response.headers.get("Replay-Nonce", "")
         try:
             decode_b64jose(nonce)
@@ -154,10 +170,24 @@ class Network:
         if nonce:
             self._nonces.append(nonce)
 
-    def _send(self, method: str, url: str, **arguments: Any) -> requests.Response:
+    def _send(self, method: str, url: str, **arguments: Any) -> Response:
+        if self._directory_url.startswith("https:") and not url.startswith("https:"):
+            raise AcmeUnavailable("a URL without TLS")
+        end = monotonic() + ANSWER_TIMEOUT
+        body = bytearray()
+        timeout = (CONNECT_TIMEOUT, SOCKET_TIMEOUT)
         try:
-            return self._session.request(method, url, timeout=(CONNECT_TIMEOUT, SOCKET_TIMEOUT), **arguments)
-        except requests.RequestException as error:
+            with self._session.request(
+                method, url, timeout=timeout, allow_redirects=False, stream=True, **arguments
+            ) as response:
+                while chunk := response.raw.read1(READ, decode_content=True):
+                    body += chunk
+                    if len(body) > MAX_ANSWER:
+                        raise AcmeUnavailable("an answer that is too long")
+                    if monotonic() > end:
+                        raise AcmeUnavailable("an answer without an end")
+                return Response(response.status_code, response.headers, bytes(body))
+        except (requests.RequestException, HTTPError) as error:
             # `from None`: the library's error carries the request.
             raise AcmeUnavailable(type(error).__name__) from None
 
@@ -177,18 +207,20 @@ def retry_after(text: str | None, now: datetime) -> timedelta | None:
     return min(max(delay, timedelta(0)), LONGEST_RETRY_AFTER)
 
 
-def _checked(response: requests.Response) -> Answer:
+def _checked(response: Response) -> Answer:
     """The answer, or its problem as an exception."""
     wait = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-    if response.ok:
+    if 200 <= response.status < 300:
         links = parse_header_links(response.headers.get("Link", ""))
         following = next((link.get("url") for link in links if link.get("rel") == "next"), None)
-        return Answer(response.content, response.headers.get("Location"), following, wait)
+        return Answer(response.body, response.headers.get("Location"), following, wait)
+    if response.status < 400:
+        raise AcmeUnavailable(f"HTTP status {response.status}", wait)
     try:
-        document = response.json()
-    except ValueError:
+        document = json.loads(response.body)
+    except (ValueError, RecursionError):
         document = None
-    problem = Problem.from_json(document, response.status_code)
-    if problem.type == BLANK and (response.status_code >= 500 or response.status_code == 429):
-        raise AcmeUnavailable(f"HTTP status {response.status_code}", wait)
+    problem = Problem.from_json(document, response.status)
+    if problem.type == BLANK and (response.status >= 500 or response.status == 429):
+        raise AcmeUnavailable(f"HTTP status {response.status}", wait)
     raise AcmeRefused(problem, wait)

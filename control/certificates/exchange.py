@@ -64,7 +64,12 @@ class Exchange:
 
     async def matches(self, url: str) -> Order | None:
         """The order, if it is for this name alone and can still end in a certificate for this key."""
-        order = await self._client.order(url)
+        try:
+            order = await self._client.order(url)
+        except AcmeRefused as refused:
+            if refused.problem.name in NOT_THERE:  # though it is in the CA's list
+                return None
+            raise
         if order.hostnames != {self._hostname}:
             return None
         if order.status == "valid":

@@ -157,7 +157,7 @@ class Ledger:
     async def spend(self, job: Job, directory_url: str) -> None:
         """For an order that was exempt from the limits, and that the CA takes for no renewal. Raises LimitReached."""
         async with self._held(job) as (connection, domain):
-            # What it took although it was exempt; `take` counts it with the rest.
+            # What it took although it was exempt; `take` counts it with the rest. Only this job locks that bucket.
             await self._limits.not_issued(connection, directory_url, domain.hostname, renewal_exempt=True)
             await self._limits.take(connection, directory_url, [domain.hostname])
             await connection.execute(

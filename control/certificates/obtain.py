@@ -164,6 +164,8 @@ class Obtainer:
                 return await troubles.still_paused(failed.finding)
             domain = await self._ledger.resumed(job)
         if domain.status not in ("verified", "active") or domain.ssl_status == "paused":
+            if domain.ssl_status in ("issued", "renewed"):  # so that its next certificate has a key of its own
+                await self._vault.destroy(pending_key_path(domain.id))
             return Done()  # failed, moved away, or to be verified again
         xid = None
         if domain.ssl_status not in ("issued", "renewed"):

@@ -83,7 +83,8 @@ class Troubles:
     async def limited(self, reached: LimitReached) -> Outcome:
         log.info("limit_reached", code=reached.code, until=reached.until.isoformat())
         await self._ledger.postponed(self._job, Finding(reached.code, str(reached), "nobody", self._now(), {}))
-        return await self._again(self._left(reached.until), reached.code, str(reached))
+        # What came before it went well, so that later trouble is the first of its kind.
+        return await self._again(self._left(reached.until), reached.code, str(reached), progress=True)
 
     async def refused(self, error: AcmeError) -> Outcome:
         """Whatever the CA says instead of doing what it was asked; it may well be the tenant's to mend."""
@@ -185,10 +186,10 @@ class Troubles:
         wait = backoff.delay(backoff.CA_TROUBLE, self._job.attempts) if delay is None else delay
         return await self._again(wait, meaning.code, meaning.message)
 
-    async def _again(self, delay: timedelta, code: str, message: str) -> Outcome:
+    async def _again(self, delay: timedelta, code: str, message: str, *, progress: bool = False) -> Outcome:
         wait = max(delay, timedelta(0))
         await self._ledger.next_attempt(self._job, self._now() + wait, code, message)
-        return Again(wait)
+        return Again(wait, progress)
 
 
 def lateness() -> timedelta:

@@ -1,6 +1,7 @@
 """Check 1: A and AAAA both lead to us, which is to the set addresses of the platform or by CNAME to its target.
 
 An address that is not ours may be a proxy's before us: then our token is found behind it (check 5), and nothing blocks.
+The target of another tenant blocks always, also where the certificate takes no address.
 Resolvers that fail say nothing here; among those that answer, the worst decides.
 """
 
@@ -15,6 +16,7 @@ from control.preflight import show
 from control.preflight.codes import Code
 from control.preflight.questions import Address, found
 from control.preflight.report import Check, check
+from core.target import foreign_target
 
 NAME = "addresses"
 
@@ -89,7 +91,7 @@ def examine(
             "cname": show.texts(link for one in (*a, *aaaa) if isinstance(one, Definitive) for link in one.chain),
             "resolvers": {"A": show.words(a), "AAAA": show.words(aaaa)},
         },
-        harmless=harmless,
+        harmless=harmless and code is not Code.ADDRESSES_AT_OTHER_TENANT,
         hostname=hostname,
         target=platform.target,
         remedy=remedy,
@@ -101,6 +103,9 @@ def _expected(platform: Platform) -> dict[str, Any]:
 
 
 def decide(platform: Platform, a: Sequence[Outcome], aaaa: Sequence[Outcome], answering: Collection[Address]) -> Code:
+    # It leads here, but not for this tenant: no CA could tell, since all targets have the same addresses.
+    if any(_is_anothers(platform, one) for one in (*a, *aaaa)):
+        return Code.ADDRESSES_AT_OTHER_TENANT
     strange = (foreign(platform, a), foreign(platform, aaaa))
     here = [any(_here(platform, one) for one in outcomes) for outcomes in (a, aaaa)]
     if any(strange):
@@ -132,6 +137,11 @@ def decide(platform: Platform, a: Sequence[Outcome], aaaa: Sequence[Outcome], an
 
 def _here(platform: Platform, outcome: Outcome) -> bool:
     return isinstance(outcome, Answer) and not foreign(platform, [outcome])
+
+
+def _is_anothers(platform: Platform, outcome: Outcome) -> bool:
+    chain = outcome.chain if isinstance(outcome, Definitive) else ()
+    return bool(platform.shared) and foreign_target(chain, platform.target, platform.shared) is not None
 
 
 def _none(outcome: Outcome) -> bool:

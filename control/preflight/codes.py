@@ -27,6 +27,7 @@ class Code(StrEnum):
     ADDRESSES_PROXIED = "addresses_proxied"
     ADDRESSES_PROPAGATING = "addresses_propagating"
     ADDRESSES_ELSEWHERE = "addresses_elsewhere"
+    ADDRESSES_AT_OTHER_TENANT = "addresses_at_other_tenant"
     IPV4_ELSEWHERE = "ipv4_elsewhere"
     IPV6_ELSEWHERE = "ipv6_elsewhere"
     ADDRESSES_MISSING = "addresses_missing"
@@ -87,6 +88,11 @@ EXPLANATIONS: Mapping[Code, tuple[Level, str, str]] = {
         "Some resolvers see {hostname} lead to the platform and others not yet; it takes a while to spread.",
     ),
     Code.ADDRESSES_ELSEWHERE: (BLOCKING, "tenant", "{hostname} does not lead to the platform; {remedy}."),
+    Code.ADDRESSES_AT_OTHER_TENANT: (
+        BLOCKING,
+        "tenant",
+        "{hostname} leads to the target of another tenant of the platform; {remedy}.",
+    ),
     Code.IPV4_ELSEWHERE: (
         BLOCKING,
         "tenant",

@@ -18,6 +18,7 @@ from control.limits.gcra import Rate
 from control.limits.limits import Limits
 from control.limits.policy import ORDER
 from core.domain import Finding
+from core.vault import pending_key_path
 from embedded.ari import AriFront
 
 HOUR = timedelta(hours=1)
@@ -101,6 +102,17 @@ async def test_a_paused_name_that_moves_away_and_comes_back_is_not_forgotten(sce
     assert (await scene.row("custom_domains", paused))["ssl_status"] == "renewed"
 
 
+async def test_a_name_that_moves_away_just_after_its_renewal_has_another_key_at_the_next_one(scene):
+    domain_id = await scene.domain()
+    await scene.time_passes()
+    with pytest.raises(Killed):
+        await scene.replica.obtainer(at("recorded", Killed())).obtain(await scene.replica.claim())
+    await scene.replica.pool.execute("UPDATE custom_domains SET status = 'moved'")
+    assert await obtained(scene, scene.replica) == Done()
+    assert await scene.replica.vault.read(pending_key_path(domain_id)) is None
+    assert await scene.count("jobs") == 0
+
+
 # --- an order that comes to no end
 
 
@@ -141,6 +153,7 @@ async def test_a_clock_that_is_ahead_does_not_spin_at_a_limit(scene):
     outcome = await obtained(scene, scene.replica, now=lambda: datetime.now(UTC) + 2 * HOUR)
     assert isinstance(outcome, Again)
     assert outcome.delay >= NEXT_CA
+    assert outcome.progress  # however often it waits, its first failure is its first
 
 
 async def test_an_order_that_was_counted_long_ago_is_counted_again_before_it_is_sent(scene):
@@ -160,6 +173,19 @@ async def test_an_order_that_was_counted_long_ago_is_counted_again_before_it_is_
 async def front(state_dir, pebble):
     async with AriFront.start(state_dir, pebble) as front:
         yield front
+
+
+async def test_an_order_that_the_ca_lists_but_does_not_have_holds_up_nothing(scene, front):
+    cas = [ca_of({"directory_url": front.directory_url, "ca_file": str(front.ca_bundle)})]
+    async with Replica.start(scene.wiring, cas=cas) as replica:
+        domain_id = await scene.domain()
+        await scene.time_passes()
+        with pytest.raises(Killed):
+            await replica.obtainer(at("order_sent", Killed())).obtain(await replica.claim())
+        (url,) = await scene.orders_at_ca_of(replica)
+        front.forget(url)
+        assert await obtained(scene, replica) == Done()
+        assert (await scene.row("custom_domains", domain_id))["status"] == "active"
 
 
 @pytest.fixture

@@ -358,6 +358,30 @@ async def test_only_so_many_diagnoses_are_under_way(
     assert (await diagnosed.client.get(paths[2])).status_code == 200
 
 
+async def test_one_tenants_diagnoses_leave_room_for_anothers(
+    database: Database,
+    serve: Callable[..., Any],
+    new_tenant: Callable[..., Tenant],
+    scripted: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., Any],
+) -> None:
+    monkeypatch.setattr("api.diagnosis.TENANTS_AT_ONCE", 1)
+    async with serve(database.api_dsn, diagnostician=Diagnoses(scripted)) as url:
+        busy, other = new_tenant(url), new_tenant(url)
+        names = [(busy, "a.example.com"), (busy, "b.example.com"), (other, "c.example.com")]
+        paths = [f"/domains/{(await who.add(name)).json()['id']}/diagnosis" for who, name in names]
+        scripted.go_on.clear()
+        first = asyncio.create_task(busy.client.get(paths[0]))
+        await eventually(lambda: len(scripted.asked) == 1)
+        assert_problem(await busy.client.get(paths[1]), 429, "too_many_requests")
+        second = asyncio.create_task(other.client.get(paths[2]))
+        await eventually(lambda: len(scripted.asked) == 2)
+        scripted.go_on.set()
+        assert [(await one).status_code for one in (first, second)] == [200, 200]
+        assert (await busy.client.get(paths[1])).status_code == 200
+
+
 async def test_a_database_that_goes_away_during_a_diagnosis_is_503(diagnosed: Tenant, scripted: Scripted) -> None:
     created = (await diagnosed.add("shop.example.com")).json()
     scripted.failure = asyncpg.ConnectionDoesNotExistError("gone")

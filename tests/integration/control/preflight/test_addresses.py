@@ -8,6 +8,8 @@ from scenes.preflight import HOST, NOW, OTHER, OWN_TARGET, TARGET, V4, V6, codes
 
 from embedded.dns import Fault
 
+ANOTHERS_TARGET = f"t-2.{TARGET}"
+
 
 async def test_a_name_with_the_platforms_addresses_passes(scene):
     scene.dns.add(HOST, "A", V4)
@@ -31,6 +33,21 @@ async def test_a_name_that_leads_to_the_target_by_cname_passes_whatever_addresse
     assert codes(report)["addresses"] == "addresses_here"
     assert of(report, "addresses").found["cname"] == [target]
     assert report.ok
+
+
+@pytest.mark.parametrize("challenge", ["http-01", "dns-01"])
+async def test_a_name_that_leads_to_another_tenants_target_gets_no_certificate(scene, challenge):
+    """Of whoever proved it earlier: all targets have the same addresses, so that a CA could not tell them apart."""
+    scene.dns.replace(OWN_TARGET, "A", V4)
+    scene.dns.replace(ANOTHERS_TARGET, "A", V4)
+    scene.dns.add(HOST, "CNAME", ANOTHERS_TARGET + ".")
+    check = of(await scene.examine(challenge=challenge), "addresses")
+    assert (check.code, check.blocking, check.who) == ("addresses_at_other_tenant", True, "tenant")
+    assert OWN_TARGET in check.message
+
+    scene.dns.remove(ANOTHERS_TARGET)
+    scene.dns.add(ANOTHERS_TARGET, "CNAME", OWN_TARGET + ".")
+    assert codes(await scene.examine(challenge=challenge))["addresses"] == "addresses_here"
 
 
 async def test_addresses_of_the_target_are_the_platforms_without_a_cname_too(scene):
