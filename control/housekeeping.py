@@ -42,15 +42,31 @@ WHERE deleted_at IS NULL AND status = 'active' AND ssl_status IN ('validating', 
 ON CONFLICT (domain_id) DO NOTHING
 """
 
+# Full for a day: as good as never used. Orders lock several buckets, so whatever one of them holds is passed over.
+FORGET_BUCKETS = """
+DELETE FROM rate_buckets b USING (
+    SELECT directory_url, bucket, key FROM rate_buckets WHERE tat < now() - interval '1 day' FOR UPDATE SKIP LOCKED) old
+WHERE (b.directory_url, b.bucket, b.key) = (old.directory_url, old.bucket, old.key)
+"""
+
+# A clock far ahead was set by mistake; what had to come back starts anew.
+MEND_BUCKETS = """
+UPDATE rate_buckets b SET tat = now() + (b.tat - b.clock), clock = now() FROM (
+    SELECT directory_url, bucket, key FROM rate_buckets WHERE clock > now() + interval '1 hour'
+    FOR UPDATE SKIP LOCKED) wrong
+WHERE (b.directory_url, b.bucket, b.key) = (wrong.directory_url, wrong.bucket, wrong.key)
+"""
+
 CHORES = (
     FIND_FORGOTTEN,
     FIND_UNFINISHED,
     PRUNE_CHANGES,
     "DELETE FROM challenges WHERE expires_at < now() - interval '1 hour'",
     "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'",
-    # Full for a day: as good as never used. A clock far ahead was set by mistake; what had to come back starts anew.
-    "DELETE FROM rate_buckets WHERE tat < now() - interval '1 day'",
-    "UPDATE rate_buckets SET tat = now() + (tat - clock), clock = now() WHERE clock > now() + interval '1 hour'",
+    FORGET_BUCKETS,
+    MEND_BUCKETS,
+    # A lease is of seconds; one so far ahead was given before PostgreSQL's clock was set back.
+    "UPDATE jobs SET lease_until = now() WHERE lease_until > now() + interval '10 minutes'",
     # What waits is never removed, however old; what was given up can be sent once more for as long as this.
     "DELETE FROM deliveries WHERE settled_at < now() - interval '30 days'",
     """DELETE FROM outbox o WHERE created_at < now() - interval '30 days' AND dispatched_at IS NOT NULL
@@ -59,11 +75,14 @@ CHORES = (
 
 
 async def tidy(pool: asyncpg.Pool[Any]) -> bool:
-    """Do all chores once. False: another replica is at it."""
-    async with pool.acquire() as connection, connection.transaction():
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
-            return False
-        for chore in CHORES:
+    """Do all chores once. False: another replica is at it.
+
+    Each is a transaction of its own: the change feed shows nothing that was begun after the oldest one that is open.
+    """
+    for chore in CHORES:
+        async with pool.acquire() as connection, connection.transaction():
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
+                return False
             await connection.execute(chore)
     return True
 

@@ -18,7 +18,11 @@ def tenant_target(label: str, platform_target: str) -> str:
 
 
 def foreign_target(chain: Sequence[str], own: str, platform_target: str) -> str | None:
-    """The other tenant's target that a CNAME chain leads to, if there is one and it does not pass the own one."""
+    """The other tenant's target that a CNAME chain leads to, if there is one and it does not pass the own one.
+
+    `chain`: in order. Targets may be CNAMEs to the platform's, and that one to any name, so the first of them counts.
+    """
     if own in chain:
         return None
-    return next((link for link in chain if link.endswith(f".{platform_target}")), None)
+    first = next((link for link in chain if f".{link}".endswith(f".{platform_target}")), platform_target)
+    return None if first == platform_target else first

@@ -84,6 +84,9 @@ class Choice:
     async def order(self, job: Job, candidates: Sequence[Authority]) -> Chosen:
         """Raises LimitReached of the CA that has room first, and what an account's opening raises for the last CA."""
         served = await self._ledger.served(job)
+        # One that would not take this very order comes last, until somebody has had a day to mend it.
+        refused = await self._ledger.refused_lately(job)
+        candidates = sorted(candidates, key=lambda one: one.directory_url in refused)
         full: list[LimitReached] = []
         for authority in candidates:
             try:

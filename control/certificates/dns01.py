@@ -40,10 +40,12 @@ OF_DOMAIN = "SELECT domain_id, name, value FROM acme_txt WHERE domain_id = $1 OR
 LEFT_BEHIND = f"""
 SELECT domain_id, name, value FROM acme_txt t WHERE written_at < now() - interval '{CLEAR_AFTER}'
     AND NOT EXISTS (SELECT FROM acme_orders o JOIN custom_domains d ON d.id = o.domain_id
-                    WHERE o.domain_id = t.domain_id AND o.state = 'open' AND d.deleted_at IS NULL)
+                    WHERE o.domain_id = t.domain_id AND o.state = 'open' AND d.deleted_at IS NULL
+                        AND d.status <> 'moved')
 ORDER BY written_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """  # noqa: S608 -- a constant
 WANTED_BY_OTHERS = "SELECT value FROM acme_txt WHERE name = $1 AND value = ANY($2) AND domain_id <> $3"
+LATER = "UPDATE acme_txt SET written_at = now() WHERE domain_id = $1 AND name = $2 AND value = $3"
 CROSS_OUT = "DELETE FROM acme_txt WHERE domain_id = $1 AND name = $2 AND value = ANY($3)"
 
 
@@ -91,15 +93,22 @@ class Dns01:
             await self._remove(connection, rows)
 
     async def clear(self) -> int:
-        """Remove what belongs to no order any more, a record at a time; return how many there were."""
+        """Remove what belongs to no order any more, a record at a time; return how many there were.
+
+        One that cannot be removed now goes to the end of the queue. Raises asyncpg's errors.
+        """
         count = 0
         while True:
             async with self._pool.acquire() as connection, connection.transaction():
                 rows = await connection.fetch(LEFT_BEHIND)
                 if not rows:
                     return count
-                await self._remove(connection, rows)
-            count += 1
+                try:
+                    await self._remove(connection, rows)
+                    count += 1
+                except DnsUpdateError as error:
+                    log.warning("dns_leftovers_kept", code=error.code, reason=error.message)
+                    await connection.execute(LATER, rows[0]["domain_id"], rows[0]["name"], rows[0]["value"])
 
     async def keep_clear(self) -> None:
         """For as long as the process lives."""
@@ -108,8 +117,6 @@ class Dns01:
             try:
                 if count := await self.clear():
                     log.info("dns_leftovers_removed", count=count)
-            except DnsUpdateError as error:
-                log.warning("dns_leftovers_kept", code=error.code, reason=error.message)
             except AWAY as error:
                 log.warning("dns_leftovers_kept", code=type(error).__name__)
 

@@ -201,6 +201,18 @@ class Ledger:
                 await self._close(connection, job, domain, problem, give_back=False)
             return bool(old)
 
+    async def refused_lately(self, job: Job) -> frozenset[str]:
+        """The directories whose newest order for the domain, within a day, an operator would have to mend."""
+        rows = await self._pool.fetch(
+            """SELECT directory_url FROM (
+                   SELECT DISTINCT ON (directory_url) directory_url, problem FROM acme_orders
+                   WHERE domain_id = $1 AND created_at > now() - interval '1 day'
+                   ORDER BY directory_url, created_at DESC) newest
+               WHERE problem->>'who' = 'operator'""",
+            job.domain_id,
+        )
+        return frozenset(row["directory_url"] for row in rows)
+
     async def resumed(self, job: Job) -> Domain:
         """What paused the domain is over, as far as can be seen from here."""
         async with self._held(job) as (connection, _):

@@ -154,7 +154,7 @@ class Troubles:
     async def _elsewhere(self, error: AcmeError, meaning: Meaning, detail: Mapping[str, Any]) -> Outcome:
         row = await self._ledger.order_under_way(self._job)
         if row is not None and row.url is None:  # our buckets would refill meanwhile, and the CA's are full already
-            await self._ledger.close_order(self._job, {"type": error.code}, give_back=True)
+            await self._ledger.close_order(self._job, {"type": error.code, "who": meaning.who}, give_back=True)
             row = None
         if self.authority is not None:
             self._authorities.failed(self.authority, error)

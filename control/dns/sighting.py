@@ -114,10 +114,10 @@ def sight(expected: Expected, a: Sequence[Outcome], aaaa: Sequence[Outcome]) -> 
 def seen_by(expected: Expected, four: Outcome, six: Outcome) -> tuple[Place, Code]:
     """What one resolver says."""
     links = [*chain(four), *chain(six)]
-    if expected.own_target in links or expected.platform_target in links:
-        return "here", Code.AT_PLATFORM
     if foreign_target(links, expected.own_target, expected.platform_target):
         return "elsewhere", Code.AT_OTHER_TENANT
+    if expected.own_target in links or expected.platform_target in links:
+        return "here", Code.AT_PLATFORM
     found = {normal(value) for outcome in (four, six) for value in values(outcome)}
     both = isinstance(four, Definitive) and isinstance(six, Definitive)
     if not found:

@@ -48,6 +48,8 @@ DIAGNOSED = """SELECT extract(epoch FROM clock_timestamp() - diagnosed_at)::floa
     WHERE id = $1 FOR UPDATE"""
 DIAGNOSE = "UPDATE custom_domains SET diagnosed_at = clock_timestamp() WHERE id = $1"
 
+# A tenant's call changes nothing about these.
+WAITS_FOR_CA = frozenset({"ca_unavailable", "ca_rate_limited"})
 # Nothing is to be proven. One that has moved away is looked at again, in case it has come back.
 SETTLED_STATUSES = PROVEN_STATUSES - {"moved"}
 VERIFY_ACTIONS = ("verify_request", "retry")
@@ -110,7 +112,12 @@ async def verify(connection: Connection, caller: Principal, domain_id: UUID, ver
 
 
 async def _try_now(connection: Connection, caller: Principal, domain: Domain) -> Requested:
-    """The name is proven and its certificate waits, as for a record that its tenant says is there now."""
+    """The name is proven and its certificate waits, as for a record that its tenant says is there now.
+
+    Not while it waits for the CA, which may have said until when.
+    """
+    if domain.next_attempt is not None and domain.next_attempt.code in WAITS_FOR_CA:
+        return Requested(domain, requested=False)
     await _check_pace(connection, domain.id)
     await connection.execute(REQUEST_CERTIFICATE, domain.id)
     domain = await lock(connection, caller, domain.id)

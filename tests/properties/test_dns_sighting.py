@@ -82,6 +82,12 @@ def test_the_order_of_the_resolvers_does_not_matter(
     assert seen(said, ours).place == seen(said[::-1], ours).place
 
 
+def test_another_tenants_target_that_is_a_cname_to_the_platforms_is_elsewhere() -> None:
+    said: list[tuple[Outcome, Outcome]] = [(Answer("r", OURS[:1], (OTHER, PLATFORM)), NoData("r", (OTHER, PLATFORM)))]
+    sighting = seen(said, frozenset({"192.0.2.1"}))
+    assert (sighting.place, sighting.code) == ("elsewhere", Code.AT_OTHER_TENANT)
+
+
 def test_every_code_has_a_sentence() -> None:
     assert set(EXPLANATIONS) == set(Code)
 

@@ -14,6 +14,7 @@ from control.limits.gcra import Rate
 from control.limits.limits import Limits
 from control.limits.policy import NONE, ORDER
 from core.vault import pending_key_path
+from embedded.ari import AriFront
 from embedded.pebble import Pebble
 
 
@@ -152,3 +153,18 @@ async def test_an_order_that_was_sent_to_a_ca_that_is_away_does_not_ask_it_every
     await two.first.process.stop()
     outcomes = [await two.obtain() for _ in range(FAILURES + 1)]
     assert outcomes[-1].delay.total_seconds() >= 60
+
+
+async def test_one_that_does_not_take_the_order_is_passed_over_for_the_next(scene: Scene, state_dir, pebble):
+    async with AriFront.start(state_dir, pebble) as front:
+        cas = [
+            ca_of({"directory_url": front.directory_url, "ca_file": str(front.ca_bundle)}, "first"),
+            ca_of(scene.wiring, "second"),
+        ]
+        async with Replica.start(scene.wiring, cas=cas, limits=Limits(find_registered, default=NONE)) as replica:
+            shop = await scene.domain("one")
+            front.refuse("newOrder", "malformed", times=50)
+            assert isinstance(await replica.obtain(limits=SHORT), Again)
+            await scene.time_passes()
+            assert await replica.obtain(limits=SHORT) == Done()
+            assert (await scene.row("certificates", shop))["directory_url"] == pebble.directory_url

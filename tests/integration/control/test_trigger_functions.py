@@ -7,7 +7,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from embedded.database import Database
+from embedded.database import OWNER, Database
 
 FOR_ALL = """SELECT p.oid::regprocedure::text FROM pg_proc p
     WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
@@ -16,6 +16,9 @@ PATHS = """SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace 
     AND NOT 'search_path=public, pg_temp' = ANY(coalesce(p.proconfig, '{}'))"""
 SHAPE = """CREATE TEMPORARY TABLE mine (id UUID, hostname TEXT, tenant_id UUID, status TEXT, deleted_at TIMESTAMPTZ,
     certificate_id UUID)"""
+GUARDS = """SELECT DISTINCT p.proname, pg_get_userbyid(p.proowner) AS owner
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgname IN ('append_only', 'moves_on') AND t.tgenabled = 'A'"""
 TIE = "CREATE TRIGGER feed AFTER DELETE ON mine FOR EACH ROW EXECUTE FUNCTION public.record_domain_change()"
 
 
@@ -42,5 +45,18 @@ async def test_nobody_writes_the_feed_by_a_table_of_his_own(database: Database, 
         )
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(TIE)
+    finally:
+        await connection.close()
+
+
+async def test_the_workers_cannot_drop_the_guards_of_the_audit(database: Database) -> None:
+    """Whoever owns a trigger's function can drop both, whosesoever the table is."""
+    connection = await asyncpg.connect(database.control_dsn)
+    try:
+        guards = dict(await connection.fetch(GUARDS))
+        assert guards == {"keep_audit": OWNER, "keep_audit_head": OWNER}
+        for function in guards:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(f"DROP FUNCTION {function}() CASCADE")
     finally:
         await connection.close()

@@ -14,5 +14,7 @@ def test_a_tenants_target_is_a_label_below_the_platforms() -> None:
 def test_a_chain_to_another_tenants_target_is_foreign() -> None:
     assert foreign_target(["edge.example", FOREIGN], OWN, PLATFORM) == FOREIGN
     assert foreign_target([FOREIGN, OWN], OWN, PLATFORM) is None
+    assert foreign_target([FOREIGN, PLATFORM], OWN, PLATFORM) == FOREIGN, "tenants' targets may be CNAMEs themselves"
+    assert foreign_target([PLATFORM, f"eu.{PLATFORM}"], OWN, PLATFORM) is None, "the platform's own affair"
     for chain in ([], [OWN], [PLATFORM], ["custom.platform.io.example"], ["xcustom.platform.io"]):
         assert foreign_target(chain, OWN, PLATFORM) is None

@@ -74,6 +74,7 @@ def tls(state_dir) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     files = LocalhostTls.create(state_dir)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(files.certificate, files.key)
+    files.key.unlink()  # no key stays on disk
     return server, ssl.create_default_context(cafile=str(files.authority))
 
 

@@ -133,6 +133,7 @@ async def test_tls_is_verified_for_the_hostname(pool, vault_mount, dns_zone, res
     trust = ssl.create_default_context(cafile=str(files.authority))
     dns_zone.add("hook", "A", "127.0.0.1")
     async with WebhookServer().serve(str(files.certificate), str(files.key)) as hooks:
+        files.key.unlink()  # it has been read; no key stays on disk
         async with room(pool, vault_mount, resolvers=[resolver], trust=trust) as scene:
             assert (
                 await attempt(scene, f"https://{dns_zone.full('hook')}:{hooks.port}/")
