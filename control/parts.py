@@ -37,6 +37,7 @@ from control.dns.presence import Presence
 from control.dns.resolver import Resolver, resolvers
 from control.domains.diagnoses import Diagnoses
 from control.domains.reach import Reach
+from control.domains.rivals import Rivals
 from control.domains.tenants import TenantDomains
 from control.domains.verify import Verifier
 from control.domains.watch import Watch
@@ -120,7 +121,7 @@ def assemble(ground: Ground) -> Parts:
         ledger,
         propagation,
         zone,
-        Examination(preflight, tokens, facts, now),
+        Examination(preflight, tokens, facts, now, Rivals(pool, ownership, settings.target, now)),
         Bounds(failures=settings.max_ssl_retries),
         now,
     )

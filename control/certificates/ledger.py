@@ -89,6 +89,12 @@ class PublishedChallenge:
 
 Schedule: TypeAlias = "Callable[[Certificate, UUID], datetime]"
 
+# What the platform must act on stops many domains at once: its admin is told once a day for each code.
+TELL_ADMIN_EVERY = timedelta(days=1)
+TELL_ADMIN = """INSERT INTO outbox (event, payload) SELECT 'platform.trouble', $1::jsonb WHERE NOT EXISTS (
+    SELECT FROM outbox WHERE created_at > now() - $3::interval AND event = 'platform.trouble'
+        AND payload->>'code' = $2)"""
+
 
 class Ledger:
     """`actor`: for the audit. `limits`: of the CAs. `renewal`: when a certificate of a domain is to be renewed."""
@@ -98,6 +104,7 @@ class Ledger:
         self._actor = actor
         self._limits = limits
         self._renewal = renewal
+        self._told: dict[str, datetime] = {}  # by code, so that a trouble of all domains asks PostgreSQL once
 
     async def domain(self, job: Job) -> Domain:
         """The domain, if there is still something to do for it."""
@@ -268,11 +275,21 @@ class Ledger:
             return after
 
     async def postponed(self, job: Job, finding: Finding) -> None:
-        """Why nothing happens for now. It is nobody's failure, so it is neither counted nor audited."""
-        async with self._held(job) as (connection, _):
+        """Why nothing happens for now. It is nobody's failure, so it is neither counted nor audited.
+
+        Of what the operator must mend the platform's admin is told.
+        """
+        told = self._told.get(finding.code)
+        tell = finding.who == "operator" and (told is None or abs(finding.at - told) >= TELL_ADMIN_EVERY)
+        async with self._held(job) as (connection, domain):
             await connection.execute(
                 "UPDATE custom_domains SET ssl_finding = $2 WHERE id = $1", job.domain_id, finding.to_json()
             )
+            if tell:
+                facts = {"code": finding.code, "message": finding.message, "hostname": domain.hostname}
+                await connection.execute(TELL_ADMIN, json.dumps(facts), finding.code, TELL_ADMIN_EVERY)
+        if tell:
+            self._told[finding.code] = finding.at
 
     async def refused_by_ca(
         self, job: Job, directory_url: str, problem: Mapping[str, Any], until: datetime | None

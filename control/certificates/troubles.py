@@ -26,6 +26,7 @@ from control.certificates.challenges import Solver
 from control.certificates.exchange import OrderFailed
 from control.certificates.ledger import Ledger
 from control.certificates.patience import OutOfPatience
+from control.dns.sighting import Code
 from control.dns.update import DnsUpdateError
 from control.jobs import Again, Done, Job, Outcome
 from control.limits.limits import LimitReached
@@ -73,9 +74,13 @@ class Troubles:
         return await self._counted("challenge_failed", finding, directory, None)
 
     async def preflight(self, finding: Finding) -> Outcome:
-        """It may be that the tenant has not led the name here yet; only what stays so counts."""
+        """It may be that the tenant has not led the name here yet; only what stays so counts.
+
+        That another tenant has proved the name counts at once: it would be kept from them for as long as this lasts.
+        """
         delay = backoff.delay(backoff.PREFLIGHT, self._job.attempts)
-        if finding.who == "tenant" and self._job.attempts >= len(backoff.PREFLIGHT):
+        stays = self._job.attempts >= len(backoff.PREFLIGHT) or finding.code == Code.OWNERSHIP_CONTESTED
+        if finding.who == "tenant" and stays:
             return await self._counted("preflight_failed", finding, None, delay)
         await self._ledger.postponed(self._job, finding)
         return await self._again(delay, finding.code, finding.message)

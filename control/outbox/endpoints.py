@@ -39,6 +39,9 @@ from control.vault import VaultError
 
 MAX_ENDPOINTS = 10  # of a tenant
 TEST_PAUSE = 10.0  # seconds between two tests of one endpoint
+MAX_TESTS = (
+    30  # of a tenant in an hour, those of endpoints that are gone included: anybody's address can be an endpoint
+)
 
 SHOWN = "id, kind, address, events, created_at, disabled_at, disabled_code, failing_since"
 LOCK_TENANT = "SELECT pg_advisory_xact_lock(hashtextextended('nameplate endpoints ' || $1, 0))"
@@ -61,6 +64,9 @@ ROTATED = """UPDATE notification_endpoints SET secret_version = $3
 SECONDS_SINCE_TEST = """SELECT extract(epoch FROM clock_timestamp() - max(d.created_at))::float8
     FROM deliveries d JOIN outbox o ON o.id = d.outbox_id WHERE d.endpoint_id = $1 AND o.event = 'notification.test'
         AND d.created_at > now() - interval '1 hour'"""
+TESTS = """SELECT count(*) AS tests, extract(epoch FROM min(created_at) + interval '1 hour' - clock_timestamp())::float8
+    AS seconds FROM outbox
+    WHERE tenant_id = $1 AND event = 'notification.test' AND created_at > now() - interval '1 hour'"""
 DELIVERIES = """SELECT d.id, o.event, o.domain_id, d.state, d.attempts, o.created_at, d.settled_at, d.due_at,
         d.last_attempt
     FROM deliveries d JOIN outbox o ON o.id = d.outbox_id
@@ -176,6 +182,9 @@ class TenantEndpoints:
             seconds = await connection.fetchval(SECONDS_SINCE_TEST, endpoint_id)
             if seconds is not None and seconds < TEST_PAUSE:
                 raise TestTooSoon(math.ceil(TEST_PAUSE - max(seconds, 0.0)))
+            hour = await connection.fetchrow(TESTS, caller.tenant_id)
+            if hour["tests"] >= MAX_TESTS:
+                raise TestTooSoon(math.ceil(max(hour["seconds"], 1.0)))
             delivery_id = await connection.fetchval("SELECT test_endpoint_v1($1)", endpoint_id)
             return await _delivery(connection, caller, endpoint_id, delivery_id)
 

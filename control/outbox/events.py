@@ -95,6 +95,13 @@ NOTICES: Mapping[str, Notice] = {
     "ca.out": Notice(
         "The CA {ca} is out", "Nothing is ordered there until {until}.", mail=True, tenant=False, admin=True
     ),
+    "platform.trouble": Notice(
+        "Certificates wait for the platform",
+        "It was met with {hostname}, and others may wait for it too. It is told once a day for each cause ({code}).",
+        mail=True,
+        tenant=False,
+        admin=True,
+    ),
     "ca.back": Notice("The CA {ca} is back", "Orders go there again.", mail=True, tenant=False, admin=True),
 }
 

@@ -17,7 +17,7 @@ from core.domain import Domain
 
 NAME = "ownership"
 # Proven once; what DNS says of it now changes nothing for the certificate.
-PROVEN = frozenset({"verified", "active"})
+PROVEN = frozenset({"verified", "active", "moved"})
 
 # The CAs that may be asked, as they are known now; raises at most what PostgreSQL raises.
 Facts = Callable[[], Awaitable[Sequence[CaFacts]]]

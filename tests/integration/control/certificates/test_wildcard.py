@@ -1,5 +1,6 @@
 """Certificates by DNS-01 from a real CA, which follows the tenant's CNAME into the platform's zone on a real Knot."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -90,9 +91,14 @@ async def test_a_primary_that_is_away_is_the_operators_and_counts_for_nothing(de
     domain = await delegated.domain("*.shop")
     (dead,) = ports(1)
     away = delegated.zone(server=f"127.0.0.1:{dead}")
-    assert isinstance(await delegated.issuance.replica.obtain(zone=away, limits=PATIENT), Again)
+    for _ in range(2):
+        assert isinstance(await delegated.issuance.replica.obtain(zone=away, limits=PATIENT), Again)
+        await delegated.issuance.time_passes()
     finding = await delegated.issuance.finding(domain.id)
     assert (finding["code"], finding["who"]) == ("dns_update_unreachable", "operator")
+    told = "SELECT payload FROM outbox WHERE event = 'platform.trouble'"
+    (alert,) = await delegated.issuance.replica.pool.fetch(told)
+    assert json.loads(alert["payload"])["code"] == "dns_update_unreachable"
     assert (await delegated.issuance.row("custom_domains", domain.id))["failure_count"] == 0
     await delegated.issuance.time_passes()
     assert isinstance(await obtain(delegated), Done)

@@ -285,3 +285,21 @@ async def test_paths_that_are_no_ids(mine) -> None:
     for path in ("x", "00000000000000000000000000000000", str(uuid4())):
         answer = await mine.get(f"/notifications/{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "endpoint_not_found")
+
+
+async def test_a_tenants_tests_are_counted_beyond_the_life_of_an_endpoint(mine, client, monkeypatch) -> None:
+    """Whoever makes an endpoint, tests it and deletes it in a loop would fill a stranger's mailbox."""
+    monkeypatch.setattr("control.outbox.endpoints.MAX_TESTS", 2)
+
+    async def tested(caller: httpx.AsyncClient) -> httpx.Response:
+        body = {"kind": "email", "address": "stranger@example.com"}
+        made = (await caller.post("/notifications", json=body)).json()
+        response = await caller.post(f"/notifications/{made['id']}/test")
+        assert (await caller.delete(f"/notifications/{made['id']}")).status_code == 204
+        return response
+
+    assert [(await tested(mine)).is_success for _ in range(2)] == [True, True]
+    refused = await tested(mine)
+    assert (refused.status_code, refused.json()["code"]) == (429, "test_too_soon")
+    assert 3500 < int(refused.headers["retry-after"]) <= 3600
+    assert (await tested(client(uuid4()))).is_success, "another tenant's are its own"

@@ -72,9 +72,10 @@ async def test_a_domain_that_is_not_proven_begins_with_that(scene, diagnosis, ad
     assert report.finding(NOW).detail["also"] == ["addresses_elsewhere", "port80_address_forbidden"]
 
 
-async def test_a_proof_that_is_gone_blocks_no_proven_domain(scene, diagnosis, add_domain):
+@pytest.mark.parametrize("status", ["active", "moved"])
+async def test_a_proof_that_is_gone_blocks_no_proven_domain(scene, diagnosis, add_domain, status):
     scene.dns.add(HOST, "A", V4)
-    report = await diagnosis.report(domain(id=await add_domain(HOST, status="active"), status="active"))
+    report = await diagnosis.report(domain(id=await add_domain(HOST, status=status), status=status))
     assert not report.checks[0].ok
     assert report.ok
 
