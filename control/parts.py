@@ -105,7 +105,7 @@ def assemble(ground: Ground) -> Parts:
     ground.closing.callback(vault.close)
     authorities = Authorities.of(settings.cas, vault, pool, CaMetrics(ground.registry), now, CaAlerts(pool))
     ground.closing.callback(authorities.close)
-    rules = HostnameRules(settings.platform_domain, settings.blocked_suffixes)
+    rules = HostnameRules(settings.platform_domain, (*settings.blocked_suffixes, *_own_names(settings)))
     limits = Limits(functools.partial(registered_domain, rules=rules), default=POLICIES[settings.acme_limits])
     propagation = Propagation()
     ledger = Ledger(pool, ground.actor, limits, _renewal(settings.renew_days_before))
@@ -171,6 +171,11 @@ def assemble(ground: Ground) -> Parts:
         now=now,
     )
     return Parts(handlers, _room(limits, authorities, pool), loops, propagation, deliverer.wake, app)
+
+
+def _own_names(settings: ControlSettings) -> Sequence[str]:
+    """The platform's names that may lie outside its domain: what is below them is nobody else's."""
+    return (settings.target, *((settings.acme_dns_zone,) if settings.acme_dns_zone else ()))
 
 
 def _renewal(days_before: int) -> Callable[[Certificate, UUID], datetime]:

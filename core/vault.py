@@ -47,13 +47,25 @@ def signing_secret_path(endpoint_id: UUID) -> str:
 
 
 def control_policy(mount: str) -> str:
-    """The HCL policy of control: it may write and destroy, not list."""
+    """The HCL policy of control: it may write and destroy, not list.
+
+    It may neither change what the operator put there nor make the audit log's checkpoints forgotten.
+    """
     return f"""\
 path "{mount}/data/{ROOT}/*" {{
   capabilities = ["create", "read", "update"]
 }}
 path "{mount}/metadata/{ROOT}/*" {{
   capabilities = ["read", "delete"]
+}}
+path "{mount}/data/{ROOT}/eab/*" {{
+  capabilities = ["read"]
+}}
+path "{mount}/metadata/{ROOT}/eab/*" {{
+  capabilities = ["read"]
+}}
+path "{mount}/metadata/{ROOT}/audit/*" {{
+  capabilities = ["read"]
 }}
 """
 

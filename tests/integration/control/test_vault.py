@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from control.vault import Vault, VaultConflict, VaultDenied, VaultError, VaultUnavailable
-from core.vault import acme_account_path, certificate_path, pending_key_path
+from core.vault import AUDIT_CHECKPOINT, acme_account_path, certificate_path, eab_path, pending_key_path
 from embedded.openbao import OpenBao
 from embedded.ports import free_port
 from embedded.vault_mount import VaultMount
@@ -224,3 +224,10 @@ async def lookup(mount: VaultMount, accessor: str) -> dict:
 async def revoke_all(mount: VaultMount) -> None:
     for accessor in await tokens(mount):
         await mount.openbao.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+
+
+async def test_control_changes_neither_the_operators_binding_nor_forgets_a_checkpoint(vault: Vault) -> None:
+    with pytest.raises(VaultDenied):
+        await vault.write(eab_path("https://ca.test/directory"), {"key_id": "mine"}, cas=0)
+    with pytest.raises(VaultDenied):
+        await vault.destroy(AUDIT_CHECKPOINT)

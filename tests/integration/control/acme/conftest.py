@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,24 @@ def vault(vault_mount: VaultMount) -> Any:
     vault = Vault(vault_mount.url, vault_mount.path, vault_mount.control.role_id, lambda: vault_mount.control.secret_id)
     yield vault
     vault.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who puts into Vault what control may only read."""
+
+    mount: VaultMount
+
+    async def write(self, path: str, data: dict[str, Any]) -> None:
+        await self.mount.openbao.request("POST", f"{self.mount.path}/data/{path}", {"data": data})
+
+    async def destroy(self, path: str) -> None:
+        await self.mount.openbao.request("DELETE", f"{self.mount.path}/metadata/{path}")
+
+
+@pytest.fixture
+def operator(vault_mount: VaultMount) -> Operator:
+    return Operator(vault_mount)
 
 
 @pytest.fixture

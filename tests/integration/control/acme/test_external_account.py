@@ -18,18 +18,18 @@ async def refusal(authority) -> AcmeError:
     return refused.value
 
 
-async def test_an_account_is_bound_by_what_vault_has(binding, vault, authority, hmac):
-    await vault.write(eab_path(binding.directory_url), {"key_id": "kid-1", "hmac": hmac}, cas=0)
+async def test_an_account_is_bound_by_what_vault_has(binding, operator, authority, hmac):
+    await operator.write(eab_path(binding.directory_url), {"key_id": "kid-1", "hmac": hmac})
     client = await authority(binding, eab=True).client()
     assert (await client.new_order("shop.example.com")).status == "pending"
     assert (await client.meta()).external_account_required
 
 
-async def test_it_is_needed_once_and_never_again(binding, vault, authority, hmac):
+async def test_it_is_needed_once_and_never_again(binding, operator, authority, hmac):
     path = eab_path(binding.directory_url)
-    await vault.write(path, {"key_id": "kid-1", "hmac": f"{hmac}=="}, cas=0)
+    await operator.write(path, {"key_id": "kid-1", "hmac": f"{hmac}=="})
     first = await authority(binding, eab=True).client()
-    await vault.destroy(path)
+    await operator.destroy(path)
     again = await authority(binding, eab=True).client()
     without = await authority(binding).client()
     assert first.account_url == again.account_url == without.account_url
@@ -48,30 +48,30 @@ async def test_one_that_vault_does_not_have_is_named_by_its_path(binding, author
 
 
 async def test_a_wrong_one_is_refused_by_the_ca_and_a_right_one_works_without_a_restart(
-    binding, vault, authority, hmac
+    binding, operator, authority, hmac
 ):
     path = eab_path(binding.directory_url)
     tried = authority(binding, eab=True)
-    for version, wrong in enumerate([("kid-1", OTHER), ("kid-2", hmac)]):
-        await vault.write(path, {"key_id": wrong[0], "hmac": wrong[1]}, cas=version)
+    for wrong in [("kid-1", OTHER), ("kid-2", hmac)]:
+        await operator.write(path, {"key_id": wrong[0], "hmac": wrong[1]})
         error = await refusal(tried)
         assert isinstance(error, AcmeRefused)
         assert (error.code, error.problem.name) == ("ca_eab_refused", "unauthorized")
         assert wrong[1] not in str(error) + str(error.problem.to_json())
-    await vault.write(path, {"key_id": "kid-1", "hmac": hmac}, cas=2)
+    await operator.write(path, {"key_id": "kid-1", "hmac": hmac})
     assert (await tried.client()).account_url.startswith("https://")
 
 
-async def test_one_that_cannot_be_one_is_not_sent_nor_quoted(binding, vault, authority, hmac):
+async def test_one_that_cannot_be_one_is_not_sent_nor_quoted(binding, operator, authority, hmac):
     unreadable = [{}, {"key_id": "kid-1"}, {"key_id": "kid-1", "hmac": "sec+ret/" * 6}, {"key_id": 7, "hmac": hmac}]
-    for version, stored in enumerate(unreadable):
-        await vault.write(eab_path(binding.directory_url), stored, cas=version)
+    for stored in unreadable:
+        await operator.write(eab_path(binding.directory_url), stored)
         error = await refusal(authority(binding, eab=True))
         assert error.code == "ca_eab_unreadable"
         assert "sec+ret" not in repr(error)
 
 
-async def test_one_that_the_operator_wants_is_sent_to_a_ca_that_does_not_ask_for_it(pebble, vault, authority, hmac):
-    await vault.write(eab_path(pebble.directory_url), {"key_id": "kid-1", "hmac": hmac}, cas=0)
+async def test_one_that_the_operator_wants_is_sent_to_a_ca_that_does_not_ask_for_it(pebble, operator, authority, hmac):
+    await operator.write(eab_path(pebble.directory_url), {"key_id": "kid-1", "hmac": hmac})
     error = await refusal(authority(pebble, eab=True))
     assert error.code == "ca_eab_refused", "Pebble knows no such key, and says so although it wants none"
