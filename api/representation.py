@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,7 +45,7 @@ def detail(domain: Domain, target: Target, now: datetime) -> dict[str, Any]:
             "deadline": timestamp(domain.verify_deadline),
             **_finding(domain.dns_finding),
         },
-        "ssl": _finding(domain.ssl_finding),
+        "ssl": _finding(_for_tenants(domain.ssl_finding)),
         "certificate": None if domain.certificate is None else _certificate(domain.certificate),
         "certExpiry": _moment(domain.cert_expiry),
         "renewAt": _moment(domain.renew_at),
@@ -110,6 +111,14 @@ def _finding(finding: Finding | None) -> Mapping[str, Any]:
         "who": None if finding is None else finding.who,
         "detail": None if finding is None else dict(finding.detail),
     }
+
+
+def _for_tenants(finding: Finding | None) -> Finding | None:
+    """What only the operator can mend names the platform's inside: addresses, paths. The operator has been told."""
+    if finding is None or finding.who != "operator":
+        return finding
+    message = "Something of the platform's own has to be mended first; its operators have been told."
+    return replace(finding, message=message, detail={})
 
 
 def _certificate(facts: CertificateFacts) -> Mapping[str, Any]:

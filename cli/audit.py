@@ -38,6 +38,9 @@ def verify(
     with explain_settings():
         settings = OperatorSettings() if without_vault else AuditSettings()  # type: ignore[call-arg]  # from the environment
     report: Report = _run(_verify(settings, None if without_vault else vault_of(settings), tenant))
+    if tenant is not None and report.tenants == 0 and not report.findings:
+        typer.echo(f"there is no chain of tenant {tenant}", err=True)
+        raise typer.Exit(2)
     for finding in report.findings[:MOST_LINES]:
         typer.echo(line(finding))
     if len(report.findings) > MOST_LINES:

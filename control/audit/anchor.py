@@ -77,6 +77,9 @@ class Anchor:
             ) from None
 
 
+FIRST = 10.0  # seconds after the start
+
+
 class Anchoring:
     """`every`: seconds between two checkpoints."""
 
@@ -86,9 +89,11 @@ class Anchoring:
         self._every = every
 
     async def run(self) -> None:
-        """For as long as the process lives."""
+        """For as long as the process lives, the first soon after its start: some live only from one update to the next."""
+        pause = min(FIRST, self._every)
         while True:
-            await asyncio.sleep(self._every * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
+            pause = self._every
             try:
                 await self.anchor()
             except AnchorMismatch as error:

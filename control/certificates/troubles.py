@@ -46,6 +46,9 @@ LONGEST_LATENESS = timedelta(seconds=10)
 # More likely this process's own clock than the CA's; the order keeps what it has until that is right.
 BY_THE_CLOCK = frozenset({"certificate_not_yet_valid", "certificate_expired"})
 
+# What only the operator can mend names the platform's inside; the operator is told the whole of it.
+FOR_TENANTS = "Something of the platform's own has to be mended first; its operators have been told."
+
 log = structlog.get_logger(__name__)
 
 
@@ -189,7 +192,7 @@ class Troubles:
             self._job, Finding(meaning.code, meaning.message, meaning.who, self._now(), detail)
         )
         wait = backoff.delay(backoff.CA_TROUBLE, self._job.attempts) if delay is None else delay
-        return await self._again(wait, meaning.code, meaning.message)
+        return await self._again(wait, meaning.code, FOR_TENANTS if meaning.who == "operator" else meaning.message)
 
     async def _again(self, delay: timedelta, code: str, message: str, *, progress: bool = False) -> Outcome:
         wait = max(delay, timedelta(0))
