@@ -89,7 +89,7 @@ class Anchoring:
         self._every = every
 
     async def run(self) -> None:
-        """For as long as the process lives, the first soon after its start: some live only from one update to the next."""
+        """For as long as the process lives; the first soon after its start, because some do not live long."""
         pause = min(FIRST, self._every)
         while True:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter

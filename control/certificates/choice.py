@@ -17,7 +17,8 @@ from control.acme.client import Client
 from control.acme.problems import AcmeError
 from control.certificates import renewal
 from control.certificates.authorities import Authorities, Authority
-from control.certificates.ledger import Ledger, OpenOrder, Served
+from control.certificates.ledger import Ledger, Served
+from control.certificates.orders import OpenOrder
 from control.jobs import Job
 from control.limits.limits import LimitReached
 from core.domain import Domain, Finding
@@ -63,15 +64,15 @@ class Choice:
         self._now = now
 
     async def under_way(self, job: Job) -> Chosen | None:
-        row = await self._ledger.order_under_way(job)
+        row = await self._ledger.orders.under_way(job)
         if row is None:
             return None
         authority = self._authorities.by_directory(row.directory_url)
         if authority is None:
-            await self._ledger.close_order(job, {"type": "directory_changed"})
+            await self._ledger.orders.close(job, {"type": "directory_changed"})
             return None
         if authority not in self._authorities.in_order() and (row.url is None or self._now() - row.created_at > STUCK):
-            await self._ledger.close_order(job, {"type": "ca_out"}, give_back=row.url is None)
+            await self._ledger.orders.close(job, {"type": "ca_out"}, give_back=row.url is None)
             return None
         client = await self.client(authority)
         return Chosen(authority, client, row, _replaces(await self._ledger.served(job), authority), row.exempt)
@@ -85,7 +86,7 @@ class Choice:
         """Raises LimitReached of the CA that has room first, and what an account's opening raises for the last CA."""
         served = await self._ledger.served(job)
         # One that would not take this very order comes last, until somebody has had a day to mend it.
-        refused = await self._ledger.refused_lately(job)
+        refused = await self._ledger.orders.refused_lately(job)
         candidates = sorted(candidates, key=lambda one: one.directory_url in refused)
         full: list[LimitReached] = []
         for authority in candidates:
@@ -98,7 +99,7 @@ class Choice:
             replaces = _replaces(served, authority)
             exempt = replaces is not None and served is not None and renewal.is_exempt(served.ari_window, self._now())
             try:
-                row = await self._ledger.open_order(job, authority.directory_url, renewal_exempt=exempt)
+                row = await self._ledger.orders.open(job, authority.directory_url, renewal_exempt=exempt)
             except LimitReached as reached:
                 full.append(reached)
                 continue

@@ -44,7 +44,8 @@ from control.certificates.challenges import DelegatedZone, Dns01, Http01, Solver
 from control.certificates.choice import Choice, Chosen, Preflight, PreflightFailed
 from control.certificates.exchange import Exchange, OrderFailed
 from control.certificates.key import PendingKey
-from control.certificates.ledger import Ledger, OpenOrder
+from control.certificates.ledger import Ledger
+from control.certificates.orders import OpenOrder
 from control.certificates.patience import OutOfPatience
 from control.certificates.propagation import Propagation
 from control.certificates.troubles import Troubles
@@ -239,18 +240,18 @@ class Obtainer:
         row, directory_url = chosen.row, chosen.authority.directory_url
         order = await self._found_again(chosen, exchange)
         if order is None and (row.url is not None or self._is_late(row)):
-            await self._ledger.close_order(job, {"type": "order_lost"}, give_back=True)
-            row = await self._ledger.open_order(job, directory_url, renewal_exempt=chosen.exempt)
+            await self._ledger.orders.close(job, {"type": "order_lost"}, give_back=True)
+            row = await self._ledger.orders.open(job, directory_url, renewal_exempt=chosen.exempt)
         if order is None:
             order = await chosen.client.new_order(
                 domain.hostname,
                 profile=chosen.authority.profile,
                 replaces=chosen.replaces,
-                before_plain=partial(self._ledger.spend, job, directory_url) if chosen.exempt else None,
+                before_plain=partial(self._ledger.orders.spend, job, directory_url) if chosen.exempt else None,
             )
         self._on_step("order_sent")
         if row.url is None:
-            await self._ledger.order_sent(job, row, order.url)
+            await self._ledger.orders.sent(job, row, order.url)
         self._on_step("order_known")
         return order
 
@@ -267,7 +268,7 @@ class Obtainer:
         # Written down by a run that may have been killed between the CA's answer and the row's update.
         looked_at = 0
         async for urls in chosen.client.order_urls():
-            for url in await self._ledger.unrecorded(row.directory_url, urls):
+            for url in await self._ledger.orders.unrecorded(row.directory_url, urls):
                 looked_at += 1
                 if looked_at > MOST_UNRECORDED:
                     return None

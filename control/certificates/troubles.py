@@ -70,7 +70,7 @@ class Troubles:
         if self.authority is not None:
             self._authorities.count(self.authority, meaning.code)
         if not meaning.counts:
-            await self._ledger.close_order(self._job, detail)
+            await self._ledger.orders.close(self._job, detail)
             return await self._postponed(meaning, detail, None)
         finding = Finding(meaning.code, meaning.message, meaning.who, self._now(), detail)
         directory = self.authority.directory_url if self.authority and failed.validation else None
@@ -106,29 +106,29 @@ class Troubles:
             return await self.failed(OrderFailed(error.problem, meaning))
         if meaning.code == "ca_rate_limited" and self.authority is not None:
             said = None if error.retry_after is None else self._now() + error.retry_after
-            until = await self._ledger.refused_by_ca(self._job, self.authority.directory_url, detail, said)
-            row = await self._ledger.order_under_way(self._job)
+            until = await self._ledger.orders.refused_by_ca(self._job, self.authority.directory_url, detail, said)
+            row = await self._ledger.orders.under_way(self._job)
             if row is not None and row.url is None:  # it was not taken, so that another CA may have it
-                await self._ledger.close_order(self._job, detail, give_back=True)
+                await self._ledger.orders.close(self._job, detail, give_back=True)
             bound = row is not None and row.url is not None
             if len(self._authorities.in_order()) > 1 and not bound:
                 return await self._postponed(meaning, detail, NEXT_CA)
             return await self._postponed(meaning, detail, self._left(until))
         if not meaning.outage:
-            await self._ledger.close_old_order(self._job, detail, GIVEN_UP)
+            await self._ledger.orders.close_old(self._job, detail, GIVEN_UP)
         return await self._elsewhere(error, meaning, detail)
 
     async def unusable(self, error: CertificateError) -> Outcome:
         problem = {"type": error.code}
         if error.code in BY_THE_CLOCK:
-            await self._ledger.close_old_order(self._job, problem, GIVEN_UP)
+            await self._ledger.orders.close_old(self._job, problem, GIVEN_UP)
         else:
-            await self._ledger.close_order(self._job, problem)
+            await self._ledger.orders.close(self._job, problem)
         return await self._postponed(Meaning(error.code, str(error), "ca", False), {}, None)
 
     async def slow(self, late: OutOfPatience) -> Outcome:
         log.info("ca_slow")
-        await self._ledger.close_old_order(self._job, {"type": "ca_slow"}, GIVEN_UP)
+        await self._ledger.orders.close_old(self._job, {"type": "ca_slow"}, GIVEN_UP)
         return Again(max(late.retry_after, backoff.delay(backoff.CA_TROUBLE, self._job.attempts)))
 
     async def vault(self, error: VaultError) -> Outcome:
@@ -160,9 +160,9 @@ class Troubles:
         return max(until - self._now(), NEXT_CA) + lateness()
 
     async def _elsewhere(self, error: AcmeError, meaning: Meaning, detail: Mapping[str, Any]) -> Outcome:
-        row = await self._ledger.order_under_way(self._job)
+        row = await self._ledger.orders.under_way(self._job)
         if row is not None and row.url is None:  # our buckets would refill meanwhile, and the CA's are full already
-            await self._ledger.close_order(self._job, {"type": error.code, "who": meaning.who}, give_back=True)
+            await self._ledger.orders.close(self._job, {"type": error.code, "who": meaning.who}, give_back=True)
             row = None
         if self.authority is not None:
             self._authorities.failed(self.authority, error)

@@ -63,7 +63,7 @@ async def test_the_first_is_used_while_it_answers_and_has_room_and_the_second_wh
 
 async def test_with_both_at_their_limits_it_waits_for_the_one_that_has_room_first(two, scene):
     limits = Limits(find_registered, default=[replace(ORDER, rate=Rate(1, ORDER.rate.interval * 100))])
-    two.replica.ledger._limits = limits
+    two.replica.ledger.orders._limits = limits
     for label in ("one", "two"):
         await scene.domain(label)
         assert await two.obtain() == Done()

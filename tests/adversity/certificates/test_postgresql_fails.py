@@ -64,8 +64,9 @@ async def test_every_domain_ends_with_one_certificate_and_no_order_is_sent_that_
         for domain_id in domains:
             await scene.assert_live(domain_id)
             assert await scene.replica.vault.read(pending_key_path(domain_id)) is None
-        written = await scene.replica.pool.fetch("SELECT order_url FROM acme_orders WHERE order_url IS NOT NULL")
+        # Those that failed meanwhile, because nobody could answer their challenges, are not in Pebble's list.
+        issued = await scene.replica.pool.fetch("SELECT order_url FROM acme_orders WHERE state = 'issued'")
         at_ca = await scene.orders_at_ca()
-        assert {row["order_url"] for row in written} <= set(at_ca)
+        assert {row["order_url"] for row in issued} <= set(at_ca)
         assert len(at_ca) <= await scene.count("acme_orders"), "each was written down first"
         assert await scene.count("audit", "action = 'activate'") == DOMAINS

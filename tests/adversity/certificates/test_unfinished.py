@@ -146,7 +146,7 @@ def one_order_in(interval: timedelta) -> Limits:
 
 
 async def test_a_clock_that_is_ahead_does_not_spin_at_a_limit(scene):
-    scene.replica.ledger._limits = one_order_in(HOUR)
+    scene.replica.ledger.orders._limits = one_order_in(HOUR)
     await scene.domain("one")
     assert await obtained(scene, scene.replica) == Done()
     await scene.domain("two")
@@ -204,7 +204,7 @@ async def renewing(scene: Scene, front):
 
 
 async def test_a_renewal_that_the_ca_takes_for_none_waits_for_room_however_often_it_is_tried(scene, front, renewing):
-    renewing.ledger._limits = one_order_in(HOUR)
+    renewing.ledger.orders._limits = one_order_in(HOUR)
     await renewing.pool.execute("UPDATE rate_buckets SET tat = clock + interval '1 hour' WHERE bucket = 'order'")
     for _ in range(2):
         front.refuse("newOrder", "alreadyReplaced", 409)
