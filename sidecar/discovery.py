@@ -56,4 +56,5 @@ class Discovery:
 
     async def close(self) -> None:
         await self.certificates.close()
+        await self.platform.close()
         await self._open.aclose()

@@ -67,6 +67,12 @@ class PlatformCertificate:
                 await self.look()
             await asyncio.sleep(self._interval if self.current is not None else min(RETRY, self._interval))
 
+    async def close(self) -> None:
+        """End the look under way, which nobody ends by no longer waiting for it."""
+        if self._look is not None:
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
+
     async def _read(self) -> None:
         try:
             record = await self._vault.read(DEFAULT_CERTIFICATE)

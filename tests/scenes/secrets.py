@@ -251,6 +251,7 @@ async def room(
         finally:
             await made.stop()
             await secrets.close()
+            await platform.close()
             source.close()
             postgres.close()
 

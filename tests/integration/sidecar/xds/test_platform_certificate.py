@@ -10,7 +10,7 @@ from scenes.secrets import PLATFORM
 
 from core.certificate import CertificateError
 from sidecar.certs.platform import PlatformCertificate
-from sidecar.certs.vault import VaultNotFound
+from sidecar.certs.vault import VaultNotFound, VaultRecord
 
 
 @pytest.fixture
@@ -20,6 +20,8 @@ async def running(room):
     task = asyncio.create_task(platform.run())
     yield platform
     task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await platform.close()
 
 
 async def test_it_is_found_when_it_appears_and_when_it_changes(room, running, eventually):
@@ -64,3 +66,22 @@ async def test_loads_at_one_time_are_one_read(room):
     before = await room.mount.read_count()
     await asyncio.gather(*(room.platform.load() for _ in range(20)))
     assert await room.mount.read_count() == before + 1
+
+
+async def test_closed_it_leaves_no_look_under_way():
+    """`run` is cancelled at any moment, and what it waits for is not."""
+
+    class Hanging:
+        async def read(self, _path: str, _version: int | None = None) -> VaultRecord:
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable")
+
+    platform = PlatformCertificate(Hanging(), PLATFORM)
+    task = asyncio.create_task(platform.run())
+    while not [one for one in asyncio.all_tasks() if one.get_name() == "platform certificate"]:
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [one for one in asyncio.all_tasks() if one.get_name() == "platform certificate"]
+    await platform.close()
+    assert not [one for one in asyncio.all_tasks() if one.get_name() == "platform certificate"]
