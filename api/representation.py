@@ -9,7 +9,7 @@ from typing import Any
 
 from api.instructions import Target, instructions
 from api.service import REGISTRATIONS_HOURS, STATUSES, Entry, Quota
-from core.domain import CertificateFacts, Domain, Finding, NextAttempt
+from core.domain import FOR_TENANTS, CertificateFacts, Domain, Finding, NextAttempt
 
 # Sidecars have its name, and serve it as long as its certificate lasts, whatever has become of the renewal.
 SERVED_STATUSES = frozenset({"active", "moved"})
@@ -114,11 +114,10 @@ def _finding(finding: Finding | None) -> Mapping[str, Any]:
 
 
 def _for_tenants(finding: Finding | None) -> Finding | None:
-    """What only the operator can mend names the platform's inside: addresses, paths. The operator has been told."""
+    """Without the platform's inside: addresses, paths."""
     if finding is None or finding.who != "operator":
         return finding
-    message = "Something of the platform's own has to be mended first; its operators have been told."
-    return replace(finding, message=message, detail={})
+    return replace(finding, message=FOR_TENANTS, detail={})
 
 
 def _certificate(facts: CertificateFacts) -> Mapping[str, Any]:

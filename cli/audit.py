@@ -34,10 +34,17 @@ def verify(
     """
     from cli.complaint import explain_settings
     from control.settings import AuditSettings, OperatorSettings
+    from control.vault import Vault
 
+    settings: AuditSettings | OperatorSettings
+    vault = None
     with explain_settings():
-        settings = OperatorSettings() if without_vault else AuditSettings()  # type: ignore[call-arg]  # from the environment
-    report: Report = _run(_verify(settings, None if without_vault else vault_of(settings), tenant))
+        if without_vault:
+            settings = OperatorSettings()  # type: ignore[call-arg]  # from the environment
+        else:
+            settings = AuditSettings()  # type: ignore[call-arg]
+            vault = Vault.of(settings)
+    report: Report = _run(_verify(settings, vault, tenant))
     if tenant is not None and report.tenants == 0 and not report.findings:
         typer.echo(f"there is no chain of tenant {tenant}", err=True)
         raise typer.Exit(2)
@@ -59,10 +66,11 @@ def accept() -> None:
     """
     from cli.complaint import explain_settings
     from control.settings import AuditSettings
+    from control.vault import Vault
 
     with explain_settings():
         settings = AuditSettings()  # type: ignore[call-arg]  # from the environment
-    number: int | None = _run(_accept(settings, vault_of(settings)))
+    number: int | None = _run(_accept(settings, Vault.of(settings)))
     typer.echo("there is nothing to anchor" if number is None else f"checkpoint {number} is anchored")
 
 
@@ -72,18 +80,6 @@ def line(finding: Finding) -> str:
     where = str(finding.first) if finding.first == finding.last else f"{finding.first} to {finding.last}"
     row = f" (audit.id {finding.audit_id})" if finding.audit_id is not None else ""
     return f"{finding.code}: {what} {where}{row}: {finding.message}"
-
-
-def vault_of(settings: Any) -> Vault:
-    from control.vault import Vault
-
-    return Vault(
-        settings.vault_addr,
-        settings.vault_mount,
-        settings.vault_role_id,
-        settings.secret_id,
-        str(settings.vault_ca_file) if settings.vault_ca_file else None,
-    )
 
 
 async def _verify(settings: OperatorSettings | AuditSettings, vault: Vault | None, tenant: UUID | None) -> Report:

@@ -114,13 +114,7 @@ async def secrets(settings: ControlSettings) -> Finding:
     CAs want to know it by.
     """
     what = "Vault"
-    vault = Vault(
-        settings.vault_addr,
-        settings.vault_mount,
-        settings.vault_role_id,
-        settings.secret_id,
-        str(settings.vault_ca_file) if settings.vault_ca_file else None,
-    )
+    vault = Vault.of(settings)
     try:
         await vault.read(certificate_path(NOBODY))
         default = await vault.read(DEFAULT_CERTIFICATE)

@@ -95,13 +95,7 @@ class Ground:
 def assemble(ground: Ground) -> Parts:
     """Nothing of it runs yet. Raises ValueError and OSError for settings that cannot be used."""
     settings, pool, now = ground.settings, ground.pool, ground.now
-    vault = Vault(
-        settings.vault_addr,
-        settings.vault_mount,
-        settings.vault_role_id,
-        settings.secret_id,
-        str(settings.vault_ca_file) if settings.vault_ca_file else None,
-    )
+    vault = Vault.of(settings)
     ground.closing.callback(vault.close)
     authorities = Authorities.of(settings.cas, vault, pool, CaMetrics(ground.registry), now, CaAlerts(pool))
     ground.closing.callback(authorities.close)

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import hvac.exceptions
 import requests
@@ -25,6 +25,7 @@ from hvac.api.auth_methods import AppRole, Token
 from hvac.api.secrets_engines import KvV2
 
 from core.errors import NameplateError
+from core.settings import VaultSettings
 
 DEADLINE = 10.0  # seconds for a call, a login on the way included
 SOCKET_TIMEOUT = 5.0  # bounds the thread itself, which cannot be cancelled
@@ -107,6 +108,11 @@ class Vault:
         self._session.trust_env = False
         self._session.verify = ca_file or True
         self._address = address.rstrip("/")
+
+    @classmethod
+    def of(cls, settings: VaultSettings) -> Self:
+        ca_file = str(settings.vault_ca_file) if settings.vault_ca_file else None
+        return cls(settings.vault_addr, settings.vault_mount, settings.vault_role_id, settings.secret_id, ca_file)
 
     def close(self) -> None:
         self._session.close()

@@ -21,6 +21,10 @@ TABLES = """custom_domains d JOIN tenants t ON t.id = d.tenant_id
     LEFT JOIN certificates c ON c.id = d.certificate_id"""
 
 
+# What only the operator can mend names the platform's inside: he is told the whole of it, and tenants this.
+FOR_TENANTS = "Something of the platform's own has to be mended first; its operators have been told."
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What was found at the last look, and who can mend it.

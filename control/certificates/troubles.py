@@ -32,7 +32,7 @@ from control.jobs import Again, Done, Job, Outcome
 from control.limits.limits import LimitReached
 from control.vault import VaultError
 from core.certificate import CertificateError
-from core.domain import Domain, Finding
+from core.domain import FOR_TENANTS, Domain, Finding
 
 # Another CA is asked soon, after a pause that keeps a mistake of ours from spinning.
 NEXT_CA = timedelta(seconds=5)
@@ -45,9 +45,6 @@ LONGEST_LATENESS = timedelta(seconds=10)
 
 # More likely this process's own clock than the CA's; the order keeps what it has until that is right.
 BY_THE_CLOCK = frozenset({"certificate_not_yet_valid", "certificate_expired"})
-
-# What only the operator can mend names the platform's inside; the operator is told the whole of it.
-FOR_TENANTS = "Something of the platform's own has to be mended first; its operators have been told."
 
 log = structlog.get_logger(__name__)
 

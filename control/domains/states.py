@@ -60,9 +60,6 @@ SSL: Mapping[tuple[str, str], Step] = {
 
 TABLES: Mapping[Machine, Mapping[tuple[str, str], Step]] = {"domain": DOMAIN, "ssl": SSL}
 
-# With one of these the certificate is in Vault and may be served.
-SERVABLE_SSL = frozenset({"issued", "expiring", "renewed"})
-
 # Proven: one live row a hostname. A name that has moved away is served while its certificate lasts, and not renewed.
 PROVEN = frozenset({"verified", "active", "moved"})
 

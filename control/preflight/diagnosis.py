@@ -10,15 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from control.dns.ownership import Look, Ownership
+from control.domains.states import PROVEN
 from control.preflight.preflight import Preflight
 from control.preflight.report import CaFacts, Challenge, Check, Report
 from control.preflight.tokens import ProbeTokens
 from core.domain import Domain
 
 NAME = "ownership"
-# Proven once; what DNS says of it now changes nothing for the certificate.
-PROVEN = frozenset({"verified", "active", "moved"})
-
 # The CAs that may be asked, as they are known now; raises at most what PostgreSQL raises.
 Facts = Callable[[], Awaitable[Sequence[CaFacts]]]
 
@@ -62,6 +60,7 @@ def owned(domain: Domain, look: Look) -> Check:
         name=NAME,
         code=look.finding.code,
         ok=ok,
+        # Proven once, what DNS says of it now changes nothing for the certificate.
         blocking=not ok and domain.status not in PROVEN,
         who=look.finding.who,
         message=look.finding.message,

@@ -1,46 +1,25 @@
 """A look at a hostname through real DNS servers: two of them where resolvers disagree."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from functools import partial
 
 import pytest
 from dns.rcode import Rcode
+from scenes import domains
+from scenes.domains import DOMAIN, NOW
 
 from control.dns.ownership import Look, Ownership
 from control.dns.resolver import Resolver
-from core.domain import Domain, Finding
+from core.domain import Finding
 from embedded.dns import DnsServer, Fault
 
-NOW = datetime(2026, 4, 22, 2, 0, tzinfo=UTC)
 TOKEN = "Abc123def456"
 VALUE = f"verify-{TOKEN}"
 PLATFORM_TARGET = "custom.platform.test"
-LABEL = "t-0123456789abcdef0123"
+LABEL = DOMAIN.target_label
 TARGET = f"{LABEL}.{PLATFORM_TARGET}"
 
-
-def domain(hostname: str) -> Domain:
-    return Domain(
-        id=uuid4(),
-        tenant_id=uuid4(),
-        hostname=hostname,
-        verification_token=TOKEN,
-        status="pending",
-        ssl_status="none",
-        cert_expiry=None,
-        failure_count=0,
-        metadata={},
-        created_at=NOW,
-        updated_at=NOW,
-        deleted_at=None,
-        verify_deadline=NOW + timedelta(hours=72),
-        verified_by=None,
-        dns_finding=None,
-        ssl_finding=None,
-        certificate=None,
-        target_label=LABEL,
-    )
+domain = partial(domains.domain, verification_token=TOKEN)
 
 
 async def look(hostname: str, *servers: DnsServer, timeout: float = 0.3) -> Look:

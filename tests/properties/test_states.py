@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control.domains.states import DOMAIN, SERVABLE_SSL, SSL, TABLES, IllegalTransition, machine_of, step
+from control.domains.states import DOMAIN, SSL, TABLES, IllegalTransition, machine_of, step
 from control.domains.transition import EFFECTS
 
 # pending → dns_check → verified → active / failed
@@ -108,10 +108,6 @@ def test_every_state_can_be_reached_from_the_first(machine) -> None:
     for _ in states:
         reached |= {step(machine, state, event).to for state, event in legal if state in reached}
     assert reached == set(states)
-
-
-def test_what_may_be_served_is_a_state_with_a_certificate() -> None:
-    assert set(SSL_STATES) - {"none", "validating", "error", "paused"} == SERVABLE_SSL
 
 
 @given(st.lists(st.sampled_from(DOMAIN_EVENTS), max_size=40))

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+from prometheus_client import CollectorRegistry
 
 from control.acme.account import Account
 from control.acme.ca import Ca
@@ -27,6 +28,7 @@ from control.certificates.revoke import Revoker
 from control.jobs import Job, Jobs, Outcome
 from control.limits.limits import Limits
 from control.vault import Vault
+from control.worker import JobMetrics, Worker
 from core.certificate import Certificate
 from core.hostname import HostnameRules, registered_domain
 from core.vault import certificate_path
@@ -112,6 +114,18 @@ class Replica:
         outcome = await self.obtainer(on_step, **arguments).obtain(job)
         await self.jobs.settle(job, outcome)
         return outcome
+
+    @asynccontextmanager
+    async def working(self, concurrency: int = 4) -> AsyncIterator[Worker]:
+        """Its worker of `obtain` jobs, until the block ends."""
+        metrics = JobMetrics(CollectorRegistry())
+        worker = Worker(self.jobs, "obtain", self.obtainer(limits=SHORT).obtain, concurrency, metrics)
+        task = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def revoke(self, on_step: OnStep = nothing) -> Outcome:
         job = await self.claim("revoke")

@@ -7,10 +7,11 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any
-from uuid import uuid4
+
+from scenes import domains
 
 from control.dns.resolver import Resolver
 from control.preflight.preflight import Preflight
@@ -45,30 +46,8 @@ def has_ipv6() -> bool:
 
 
 def domain(hostname: str = HOST, status: str = "verified", **fields: Any) -> Domain:
-    return Domain(
-        **{
-            "id": uuid4(),
-            "tenant_id": uuid4(),
-            "hostname": hostname,
-            "verification_token": "token",
-            "status": status,
-            "ssl_status": "none",
-            "cert_expiry": None,
-            "failure_count": 0,
-            "metadata": {},
-            "created_at": NOW,
-            "updated_at": NOW,
-            "deleted_at": None,
-            "verify_deadline": NOW + timedelta(hours=72),
-            "verified_by": None,
-            "dns_finding": None,
-            "ssl_finding": None,
-            "certificate": None,
-            "target_label": "t-1",
-            "acme_label": "a" * 32,
-            **fields,
-        }
-    )
+    labels = {"target_label": "t-1", "acme_label": "a" * 32}
+    return domains.domain(hostname, status=status, **{"verification_token": "token", **labels, **fields})
 
 
 @dataclass(slots=True)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from prometheus_client import CollectorRegistry
 from scenes.issuance import SHORT, Replica, Scene, ca_of, find_registered
 
 from control.certificates.renewals import Renewals
 from control.limits.gcra import Rate
 from control.limits.limits import Limits
 from control.limits.policy import NONE, ORDER
-from control.worker import JobMetrics, Worker
 from embedded.pebble import Pebble
 from embedded.ports import free_port
 
@@ -23,25 +20,13 @@ BROKEN = 6
 CONCURRENCY = 8
 
 
-@asynccontextmanager
-async def working(replica: Replica):
-    obtain = replica.obtainer(limits=SHORT).obtain
-    worker = Worker(replica.jobs, "obtain", obtain, CONCURRENCY, JobMetrics(CollectorRegistry()))
-    task = asyncio.create_task(worker.run())
-    try:
-        yield worker
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def test_a_tenth_that_is_broken_for_good_delays_no_other(scene: Scene, eventually):
     broken = [await scene.domain(f"broken-{n}") for n in range(BROKEN)]  # first in the queue
     for n in range(BROKEN):
         scene.dns.remove(f"broken-{n}.{scene.zone}")
     good = [await scene.domain(f"good-{n}") for n in range(DOMAINS - BROKEN)]
     free = Limits(find_registered, default=NONE)  # of limits: 50 names a week below one registered domain are too few
-    async with Replica.start(scene.wiring, limits=free) as replica, working(replica) as worker:
+    async with Replica.start(scene.wiring, limits=free) as replica, replica.working(CONCURRENCY) as worker:
 
         async def all_live() -> bool:
             return await scene.count("custom_domains", "status = 'active'") == len(good)
@@ -69,7 +54,9 @@ async def test_a_day_without_the_ca_and_everything_due_first_to_expire_first_wit
         limits = Limits(find_registered, default=[replace(ORDER, rate=Rate(burst, timedelta(hours=1)))])
         replica = await stack.enter_async_context(Replica.start(scene.wiring, cas=[ca_of(scene.wiring)], limits=limits))
         domains = [await scene.domain(f"shop-{n}") for n in range(number)]
-        async with working(scene.replica):  # it counts nothing for the other's limits: another directory's policy
+        async with scene.replica.working(
+            CONCURRENCY
+        ):  # it counts nothing for the other's limits: another directory's policy
 
             async def all_live() -> bool:
                 return await scene.count("custom_domains", "status = 'active'") == number
@@ -114,7 +101,7 @@ async def test_a_day_without_the_ca_and_everything_due_first_to_expire_first_wit
             await again.pool.execute("UPDATE jobs SET run_at = now() WHERE lease_token IS NULL AND run_at > now()")
             return await scene.count("custom_domains", "ssl_status = 'renewed'") == number
 
-        async with working(again):
+        async with again.working(CONCURRENCY):
             await eventually(all_renewed, timeout=90)
         assert await scene.count("custom_domains", "status = 'active' AND failure_count = 0") == number
         begun = await again.pool.fetch("SELECT domain_id FROM audit WHERE action = 'ssl_expiring' ORDER BY id")

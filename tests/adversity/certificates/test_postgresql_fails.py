@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
-from prometheus_client import CollectorRegistry
-from scenes.issuance import SHORT, Replica, Scene, find_registered
+from scenes.issuance import Replica, Scene, find_registered
 
-from control.jobs import Jobs
 from control.limits.limits import Limits
 from control.limits.policy import NONE
-from control.worker import JobMetrics, Worker
 from core.vault import pending_key_path
 from embedded.database import Database
 from embedded.postgres import Postgres
 
 DOMAINS = 16
-
-
-@asynccontextmanager
-async def working(scene: Scene, name: str):
-    limits = Limits(find_registered, default=NONE)
-    async with Replica.start(scene.wiring, name, limits=limits) as replica:
-        handler = replica.obtainer(limits=SHORT).obtain
-        worker = Worker(Jobs(replica.pool, name), "obtain", handler, 4, JobMetrics(CollectorRegistry()))
-        task = asyncio.create_task(worker.run())
-        try:
-            yield replica
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_every_domain_ends_with_one_certificate_and_no_order_is_sent_that_is_not_written_down(
@@ -42,7 +24,9 @@ async def test_every_domain_ends_with_one_certificate_and_no_order_is_sent_that_
         scene = await stack.enter_async_context(Scene.start(database, vault_mount, pebble, dns_server, dns_zone.origin))
         domains = [await scene.domain(f"shop-{n}") for n in range(DOMAINS)]
         for name in ("a", "b"):
-            await stack.enter_async_context(working(scene, name))
+            free = Limits(find_registered, default=NONE)
+            replica = await stack.enter_async_context(Replica.start(scene.wiring, name, limits=free))
+            await stack.enter_async_context(replica.working())
 
         async def live() -> int:
             return await scene.count("custom_domains", "status = 'active'")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import jsonschema_rs
 import pytest
+from scenes.domains import DOMAIN
 
 from api.catalogue import CATALOGUE
 from api.openapi import document
@@ -21,28 +21,8 @@ from api.service import PROVEN_STATUSES, SSL_STATUSES, STATUSES
 from control.domains import states
 from control.preflight.codes import EXPLANATIONS, Level
 from control.preflight.report import Check, Report
-from core.domain import Domain
 
 DOCUMENT = document()
-DOMAIN = Domain(
-    id=UUID(int=1),
-    tenant_id=UUID(int=2),
-    hostname="mycompany.com",
-    verification_token="abc123def456",
-    status="pending",
-    ssl_status="none",
-    cert_expiry=None,
-    failure_count=0,
-    metadata={},
-    created_at=datetime(2026, 4, 22, 2, tzinfo=UTC),
-    updated_at=datetime(2026, 4, 22, 2, tzinfo=UTC),
-    deleted_at=None,
-    verify_deadline=datetime(2026, 4, 25, 2, tzinfo=UTC),
-    verified_by=None,
-    dns_finding=None,
-    ssl_finding=None,
-    certificate=None,
-)
 
 
 def walk(node: Any) -> Iterator[dict[str, Any]]:

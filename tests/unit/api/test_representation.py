@@ -2,36 +2,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from uuid import UUID
 
 import pytest
+from scenes.domains import DOMAIN
 
 from api.instructions import Target, instructions
 from api.representation import audit_entry, detail, registration, timestamp
 from api.service import Entry
-from core.domain import CertificateFacts, Domain, NextAttempt
+from core.domain import CertificateFacts, NextAttempt
 
 MOMENT = datetime(2026, 4, 22, 2, 0, tzinfo=UTC)
-DOMAIN = Domain(
-    id=UUID(int=1),
-    tenant_id=UUID(int=2),
-    hostname="mycompany.com",
-    verification_token="abc123def456",
-    status="pending",
-    ssl_status="none",
-    cert_expiry=None,
-    failure_count=0,
-    metadata={},
-    created_at=MOMENT,
-    updated_at=MOMENT,
-    deleted_at=None,
-    verify_deadline=MOMENT + timedelta(hours=72),
-    verified_by=None,
-    dns_finding=None,
-    ssl_finding=None,
-    certificate=None,
-    target_label="t-0123456789abcdef0123",
-)
 TARGET = Target("custom.platform.io", ("76.76.21.21",))
 
 

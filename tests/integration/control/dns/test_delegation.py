@@ -1,45 +1,24 @@
 """Looks at `_acme-challenge.<host>` through real resolvers: what is right there, and each way to get it wrong."""
 
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from functools import partial
 
 import pytest
 from dns.rcode import Rcode
+from scenes import domains
+from scenes.domains import DOMAIN, NOW
 
 from control.dns.delegation import CODES, EXPLANATIONS, Delegation
 from control.dns.resolver import Resolver
 from control.dns.verdict import FAILURE_CODES
-from core.domain import Domain, Finding
+from core.domain import Finding
 from embedded.dns import DnsServer, Fault
 from embedded.unbound import Unbound
 
-NOW = datetime(2026, 4, 22, 2, 0, tzinfo=UTC)
 ZONE = "acme.platform.test"
-LABEL = "0123456789abcdef0123456789abcdef"
+LABEL = DOMAIN.acme_label
 EXPECTED = f"{LABEL}.{ZONE}"
 
-
-def domain(hostname: str) -> Domain:
-    return Domain(
-        id=uuid4(),
-        tenant_id=uuid4(),
-        hostname=hostname,
-        verification_token="token",
-        status="verified",
-        ssl_status="none",
-        cert_expiry=None,
-        failure_count=0,
-        metadata={},
-        created_at=NOW,
-        updated_at=NOW,
-        deleted_at=None,
-        verify_deadline=NOW + timedelta(hours=72),
-        verified_by=None,
-        dns_finding=None,
-        ssl_finding=None,
-        certificate=None,
-        acme_label=LABEL,
-    )
+domain = partial(domains.domain, status="verified")
 
 
 async def look(hostname: str, *servers: DnsServer | Unbound, timeout: float = 5.0) -> Finding:

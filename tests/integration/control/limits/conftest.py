@@ -1,4 +1,4 @@
-"""Two replicas' pools, and domains with certificates."""
+"""A second replica's pool, and domains with certificates."""
 
 from __future__ import annotations
 
@@ -13,12 +13,6 @@ import pytest
 from embedded.database import Database
 
 AddDomain = Callable[..., Awaitable[UUID]]
-
-
-@pytest.fixture
-async def pool(database: Database) -> AsyncIterator[asyncpg.Pool[Any]]:
-    async with asyncpg.create_pool(database.control_dsn, min_size=0, max_size=8) as pool:
-        yield pool
 
 
 @pytest.fixture
