@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
-import httpx
 import jsonschema_rs
 import pytest
+from scenes.problems import assert_problem
 
 from api.instructions import Target
 from api.openapi import document
@@ -23,12 +23,6 @@ REPORT = jsonschema_rs.validator_for(
     {"$ref": "#/components/schemas/ImportReport", "components": document()["components"]}, validate_formats=True
 )
 MANY = 1000
-
-
-def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert (response.status_code, response.json().get("code")) == (status, code), response.text
-    problem: dict[str, Any] = response.json()
-    return problem
 
 
 async def imported(tenant: Tenant, *hostnames: Any, **headers: str) -> dict[str, Any]:

@@ -1,66 +1,21 @@
-"""A certificate's years through the API: what comes next, resume, renew, diagnosis and audit, on a real database."""
+"""A certificate's years through the API: what comes next, resume, renew, on a real database."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import asyncpg
-import httpx
 import pytest
+from scenes.problems import assert_problem
+from scenes.years import NOW, domain
 
 from api.representation import timestamp
-from control.domains.diagnoses import Diagnoses
-from core.domain import NextAttempt
-from embedded.database import Database
 
 Tenant = Scripted = Any  # tests/integration/api/conftest.py
 Now = Callable[[str], Awaitable[None]]
-NOW = datetime.now(UTC)
-
-
-def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert (response.status_code, response.json().get("code")) == (status, code), response.text
-    problem: dict[str, Any] = response.json()
-    return problem
-
-
-async def domain(
-    tenant: Tenant,
-    control: Any,
-    status: str,
-    ssl: str,
-    *,
-    expires: datetime | None = NOW + timedelta(days=60),
-    hostname: str = "shop.example.com",
-) -> UUID:
-    """A domain in these states, with no job; `expires`: None for one without a certificate."""
-    response = await tenant.add(hostname)
-    assert response.status_code == 201, response.text
-    domain_id = UUID(response.json()["id"])
-    certificate = expires and await control.fetchval(
-        """INSERT INTO certificates (domain_id, serial, issuer, fingerprint, not_before, not_after, vault_version,
-               directory_url) VALUES ($1, 'ab', 'CA', repeat('f', 64), $2, $3, 1, 'x') RETURNING id""",
-        domain_id,
-        expires - timedelta(days=90),
-        expires,
-    )
-    await control.execute("DELETE FROM jobs WHERE domain_id = $1", domain_id)
-    await control.execute(
-        """UPDATE custom_domains SET status = $2, ssl_status = $3, failure_count = 10, certificate_id = $4,
-               cert_expiry = $5, renew_at = $5, next_attempt = $6 WHERE id = $1""",
-        domain_id,
-        status,
-        ssl,
-        certificate,
-        expires,
-        NextAttempt(NOW, "registered_domain_limit", "example.com is at its limit.").to_json(),
-    )
-    return domain_id
 
 
 async def job(control: Any, domain_id: UUID) -> str | None:
@@ -269,209 +224,6 @@ async def test_verify_asks_whether_a_name_that_moved_away_is_back(tenant: Tenant
     assert await control.fetchval("SELECT look_at <= now() FROM custom_domains")
     assert await job(control, domain_id) is None
     assert_problem(await tenant.client.post(f"/domains/{domain_id}/verify"), 429, "verification_too_soon")
-
-
-# --- diagnosis
-
-
-@pytest.fixture
-async def diagnosed(
-    database: Database, serve: Callable[..., Any], new_tenant: Callable[..., Tenant], scripted: Scripted
-) -> AsyncIterator[Tenant]:
-    """A tenant of an API with a diagnosis."""
-    async with serve(database.api_dsn, diagnostician=Diagnoses(scripted)) as url:
-        yield new_tenant(url)
-
-
-async def test_a_diagnosis_shows_expected_against_found(diagnosed: Tenant, scripted: Scripted) -> None:
-    created = (await diagnosed.add("shop.example.com")).json()
-    response = await diagnosed.client.get(f"/domains/{created['id']}/diagnosis")
-    assert response.status_code == 200, response.text
-    shown = response.json()
-    checked_at = shown.pop("checkedAt")
-    assert abs(datetime.now(UTC) - datetime.fromisoformat(checked_at)) < timedelta(minutes=1)
-    assert shown == {
-        "id": created["id"],
-        "hostname": "shop.example.com",
-        "ok": False,
-        "usable": ["https://ca.test/directory"],
-        "checks": [
-            {
-                "check": "caa",
-                "code": "caa_forbids",
-                "ok": False,
-                "blocking": True,
-                "who": "tenant",
-                "message": "It forbids us.",
-                "expected": ["ca.test"],
-                "found": {"issue": ["x"]},
-            }
-        ],
-    }
-    assert [domain.hostname for domain in scripted.asked] == ["shop.example.com"]
-
-
-async def test_a_domain_is_diagnosed_at_a_bounded_pace(
-    diagnosed: Tenant, scripted: Scripted, control: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("control.domains.requests.DIAGNOSIS_PAUSE", 600.0)  # however slow the machine is
-    path = f"/domains/{(await diagnosed.add('shop.example.com')).json()['id']}/diagnosis"
-    other = f"/domains/{(await diagnosed.add('www.example.com')).json()['id']}/diagnosis"
-    responses = await asyncio.gather(*(diagnosed.client.get(path) for _ in range(5)))
-    assert sorted(response.status_code for response in responses) == [200, *[429] * 4]
-    refused = next(response for response in responses if response.status_code == 429)
-    assert_problem(refused, 429, "diagnosis_too_soon")
-    assert 1 <= int(refused.headers["retry-after"]) <= 600
-    assert (await diagnosed.client.get(other)).status_code == 200
-    assert len(scripted.asked) == 2
-    for clock in ("- interval '10 min'", "+ interval '1 day'"):  # a while later; a clock that was set back
-        await control.execute(f"UPDATE custom_domains SET diagnosed_at = clock_timestamp() {clock}")
-        assert (await diagnosed.client.get(path)).status_code == 200
-
-
-async def test_a_diagnosis_that_does_not_end_is_503(
-    diagnosed: Tenant, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("api.diagnosis.DEADLINE", 0.05)
-    created = (await diagnosed.add("shop.example.com")).json()
-    scripted.go_on.clear()
-    response = await diagnosed.client.get(f"/domains/{created['id']}/diagnosis")
-    assert_problem(response, 503, "diagnosis_unavailable")
-    assert response.headers["retry-after"] == "30"
-
-
-async def test_only_so_many_diagnoses_are_under_way(
-    diagnosed: Tenant, scripted: Scripted, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Any]
-) -> None:
-    monkeypatch.setattr("api.diagnosis.AT_ONCE", 2)
-    paths = [f"/domains/{(await diagnosed.add(f'd{n}.example.com')).json()['id']}/diagnosis" for n in range(3)]
-    scripted.go_on.clear()
-    running = [asyncio.create_task(diagnosed.client.get(path)) for path in paths[:2]]
-
-    async def both_run() -> bool:
-        return len(scripted.asked) == 2
-
-    await eventually(both_run)
-    assert_problem(await diagnosed.client.get(paths[2]), 429, "too_many_requests")
-    scripted.go_on.set()
-    assert {(await one).status_code for one in running} == {200}
-    assert (await diagnosed.client.get(paths[2])).status_code == 200
-
-
-async def test_one_tenants_diagnoses_leave_room_for_anothers(
-    database: Database,
-    serve: Callable[..., Any],
-    new_tenant: Callable[..., Tenant],
-    scripted: Scripted,
-    monkeypatch: pytest.MonkeyPatch,
-    eventually: Callable[..., Any],
-) -> None:
-    monkeypatch.setattr("api.diagnosis.TENANTS_AT_ONCE", 1)
-    async with serve(database.api_dsn, diagnostician=Diagnoses(scripted)) as url:
-        busy, other = new_tenant(url), new_tenant(url)
-        names = [(busy, "a.example.com"), (busy, "b.example.com"), (other, "c.example.com")]
-        paths = [f"/domains/{(await who.add(name)).json()['id']}/diagnosis" for who, name in names]
-        scripted.go_on.clear()
-        first = asyncio.create_task(busy.client.get(paths[0]))
-        await eventually(lambda: len(scripted.asked) == 1)
-        assert_problem(await busy.client.get(paths[1]), 429, "too_many_requests")
-        second = asyncio.create_task(other.client.get(paths[2]))
-        await eventually(lambda: len(scripted.asked) == 2)
-        scripted.go_on.set()
-        assert [(await one).status_code for one in (first, second)] == [200, 200]
-        assert (await busy.client.get(paths[1])).status_code == 200
-
-
-async def test_a_database_that_goes_away_during_a_diagnosis_is_503(diagnosed: Tenant, scripted: Scripted) -> None:
-    created = (await diagnosed.add("shop.example.com")).json()
-    scripted.failure = asyncpg.ConnectionDoesNotExistError("gone")
-    response = await diagnosed.client.get(f"/domains/{created['id']}/diagnosis")
-    assert_problem(response, 503, "database_unavailable")
-
-
-async def test_without_a_diagnosis_it_is_503(tenant: Tenant) -> None:
-    created = (await tenant.add("shop.example.com")).json()
-    assert_problem(await tenant.client.get(f"/domains/{created['id']}/diagnosis"), 503, "diagnosis_unavailable")
-
-
-async def test_anothers_domain_is_not_diagnosed(diagnosed: Tenant, scripted: Scripted, other: Tenant) -> None:
-    created = (await other.add("shop.example.com")).json()
-    for domain_id in (created["id"], uuid4(), "x"):
-        assert_problem(await diagnosed.client.get(f"/domains/{domain_id}/diagnosis"), 404, "domain_not_found")
-    assert scripted.asked == []
-
-
-# --- audit
-
-
-async def test_the_audit_is_shown_newest_first_page_by_page(tenant: Tenant, control: Any) -> None:
-    domain_id = await domain(tenant, control, "active", "paused")
-    await tenant.client.post(f"/domains/{domain_id}/resume")
-    await control.execute(
-        """INSERT INTO audit (tenant_id, domain_id, hostname, actor, action, detail)
-           VALUES ($1, $2, 'shop.example.com', 'control:host-1', 'ssl_error', '{"finding": "rate_limited"}')""",
-        tenant.id,
-        domain_id,
-    )
-    await tenant.client.delete(f"/domains/{domain_id}")
-    seen: list[dict[str, Any]] = []
-    path = f"/api/v1/domains/{domain_id}/audit?limit=1"
-    while True:
-        response = await tenant.client.get(str(tenant.client.base_url).split("/api")[0] + path)
-        body = response.json()
-        seen += body["data"]
-        if body["nextCursor"] is None:
-            assert "link" not in response.headers
-            break
-        path = response.headers["link"].partition(">")[0][1:]
-        assert f"cursor={body['nextCursor']}" in path
-    assert [(entry["actor"], entry["action"]) for entry in seen] == [
-        ("tenant:alice", "delete"),
-        ("platform", "ssl_error"),
-        ("tenant:alice", "ssl_resume"),
-        ("tenant:alice", "add"),
-    ]
-    assert seen[1]["detail"] == {"finding": "rate_limited"}
-    assert {entry["hostname"] for entry in seen} == {"shop.example.com"}
-    ids = [entry["id"] for entry in seen]
-    assert ids == sorted(ids, reverse=True)
-    assert (await tenant.client.get(f"/domains/{domain_id}/audit")).json() == {"data": seen, "nextCursor": None}
-
-
-async def test_anothers_audit_is_not_found(tenant: Tenant, other: Tenant) -> None:
-    created = (await other.add("shop.example.com")).json()
-    for domain_id in (created["id"], uuid4(), "x"):
-        assert_problem(await tenant.client.get(f"/domains/{domain_id}/audit"), 404, "domain_not_found")
-
-
-async def test_a_name_that_changed_hands_shows_each_tenant_its_own_years(
-    tenant: Tenant, other: Tenant, control: Any
-) -> None:
-    first = await domain(other, control, "moved", "issued")
-    second = (await tenant.add("shop.example.com")).json()["id"]
-    mine = (await tenant.client.get(f"/domains/{second}/audit")).json()["data"]
-    assert [entry["action"] for entry in mine] == ["add"]
-    assert_problem(await tenant.client.get(f"/domains/{first}/audit"), 404, "domain_not_found")
-
-
-@pytest.mark.parametrize("cursor", ["", "x", "AAAAAAAAAAAAAAAA", "A" * 38])
-async def test_a_cursor_that_nobody_made_is_refused(tenant: Tenant, cursor: str) -> None:
-    created = (await tenant.add("shop.example.com")).json()
-    response = await tenant.client.get(f"/domains/{created['id']}/audit", params={"cursor": cursor})
-    assert assert_problem(response, 400, "invalid_cursor")["parameter"] == "cursor"
-
-
-# --- paths
-
-
-@pytest.mark.parametrize(
-    ("method", "suffix"), [("POST", "/resume"), ("POST", "/renew"), ("GET", "/audit"), ("GET", "/diagnosis")]
-)
-async def test_what_is_not_ones_own_is_not_found(diagnosed: Tenant, other: Tenant, method: str, suffix: str) -> None:
-    foreign = (await other.add("foreign.example.com")).json()["id"]
-    for domain_id in (foreign, str(uuid4()), "1", foreign.replace("-", "")):
-        response = await diagnosed.client.request(method, f"/domains/{domain_id}{suffix}")
-        assert foreign not in json.dumps(assert_problem(response, 404, "domain_not_found"))
 
 
 @pytest.mark.parametrize("suffix", ["/resume", "/renew"])

@@ -9,19 +9,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
 import pytest
+from scenes.problems import assert_problem
 
 from api.representation import timestamp
 from core.domain import Finding
 
 Tenant = Any  # tests/integration/api/conftest.py
-
-
-def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert (response.status_code, response.json().get("code")) == (status, code), response.text
-    problem: dict[str, Any] = response.json()
-    return problem
 
 
 async def added(tenant: Tenant, hostname: str) -> str:

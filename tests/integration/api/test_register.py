@@ -12,18 +12,10 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from scenes.problems import assert_problem
 
 Tenant = Any  # tests/integration/api/conftest.py
 JSON = {"Content-Type": "application/json"}
-
-
-def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert (response.status_code, response.json().get("code")) == (status, code), response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = response.json()
-    assert problem["type"] == f"/problems/{code}"
-    assert problem["status"] == status
-    return problem
 
 
 # --- the 201 of seed 002

@@ -2,129 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 from dns.rcode import Rcode
+from scenes.watch import APEX, FOREIGN, INTERVAL, MINE, Room
 
-from control.dns.presence import Presence
-from control.dns.resolver import Resolver
 from control.domains import watch
-from control.domains.watch import Watch
-from core.domain import Domain, Finding
-from embedded.database import Database
-from embedded.dns import DnsServer, Fault
-
-PLATFORM = "platform.test"
-INTERVAL = timedelta(hours=6)
-MINE, APEX, FOREIGN = "192.0.2.1", "192.0.2.7", "198.51.100.9"
-
-
-@dataclass(slots=True)
-class Room:
-    """A platform and one watch. `zone`: of the tenant's names."""
-
-    pool: asyncpg.Pool[Any]
-    servers: list[DnsServer]
-    zone: str
-    target: str
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    behind_proxy: set[str] = field(default_factory=set)
-    raising: dict[str, Exception] = field(default_factory=dict)
-    delegation: str = "delegation_missing"
-    patience: float = 5.0  # seconds for a resolver
-
-    def clock(self) -> datetime:
-        return self.now
-
-    def watch(self, apex: tuple[str, ...] = (APEX,)) -> Watch:
-        async def probe(domain: Domain, addresses: frozenset[str]) -> bool:
-            assert addresses
-            if domain.hostname in self.raising:
-                raise self.raising[domain.hostname]
-            return domain.hostname in self.behind_proxy
-
-        async def look_at_delegation(_domain: Domain) -> Finding:
-            return Finding(self.delegation, "", "nobody", self.now, {})
-
-        resolvers = [Resolver("127.0.0.1", server.port, self.patience) for server in self.servers]
-        presence = Presence(resolvers, self.target, apex, self.clock, 3 * self.patience, look_at_delegation, probe)
-        return Watch(self.pool, presence, "control:test", self.clock, INTERVAL)
-
-    async def domain(self, label: str = "shop", *, status: str = "active", ssl: str = "issued") -> UUID:
-        """Of a tenant of its own, due at once."""
-        async with self.pool.acquire() as connection, connection.transaction():
-            tenant = await connection.fetchval(
-                "INSERT INTO tenants (slug) VALUES ('t-' || gen_random_uuid()) RETURNING id"
-            )
-            domain_id: UUID = await connection.fetchval(
-                """INSERT INTO custom_domains
-                       (tenant_id, hostname, verification_token, verify_deadline, status, ssl_status, look_at)
-                   VALUES ($1, $2, 'token', now(), $3, $4, $5) RETURNING id""",
-                tenant,
-                self.full(label),
-                status,
-                ssl,
-                self.now,
-            )
-        return domain_id
-
-    def full(self, label: str) -> str:
-        return self.zone if label == "@" else f"{label}.{self.zone}"
-
-    async def own_target(self, domain_id: UUID) -> str:
-        label = await self.pool.fetchval(
-            "SELECT target_label FROM tenants WHERE id = (SELECT tenant_id FROM custom_domains WHERE id = $1)",
-            domain_id,
-        )
-        return f"{label}.{self.target}."
-
-    def point(self, label: str, rdtype: str, *values: str) -> None:
-        for server in self.servers:
-            for kind in ("A", "AAAA", "CNAME"):
-                server.remove(self.full(label), kind)
-            for value in values:
-                server.add(self.full(label), rdtype, value)
-
-    async def look(self, times: int = 1) -> None:
-        """Let so many looks come, each when its time has come."""
-        for _ in range(times):
-            due = await self.pool.fetchval("SELECT max(look_at) FROM custom_domains WHERE deleted_at IS NULL")
-            self.now = max(self.now, due)
-            assert await self.watch().round() > 0
-
-    async def row(self, domain_id: UUID) -> asyncpg.Record:
-        return await self.pool.fetchrow("SELECT * FROM custom_domains WHERE id = $1", domain_id)
-
-    async def status(self, domain_id: UUID) -> str:
-        return str((await self.row(domain_id))["status"])
-
-    async def finding(self, domain_id: UUID) -> str | None:
-        stored = (await self.row(domain_id))["dns_finding"]
-        return None if stored is None else str(json.loads(stored)["code"])
-
-    async def steps(self, domain_id: UUID) -> list[str]:
-        rows = await self.pool.fetch("SELECT event FROM outbox WHERE domain_id = $1 ORDER BY id", domain_id)
-        return [row["event"] for row in rows]
+from core.domain import Finding
+from embedded.dns import Fault
 
 
 @pytest.fixture
 async def room(pool: asyncpg.Pool[Any], dns_zone: Any) -> AsyncIterator[Room]:
-    """Two resolvers with the same zones."""
-    target = f"custom.{dns_zone.full('platform')}"
-    async with DnsServer.start() as second:
-        second.add_zone(dns_zone.origin)
-        room = Room(pool, [dns_zone.server, second], dns_zone.origin, target)
-        for server in room.servers:
-            for name in (target, f"*.{target}"):
-                server.add(name, "A", MINE)
+    async with Room.open(pool, dns_zone) as room:
         yield room
 
 
@@ -391,120 +286,3 @@ async def test_a_wildcard_whose_names_lead_here_is_here(room: Room) -> None:
     room.point("*.shop", "CNAME", await room.own_target(domain_id))
     await room.look(4)
     assert await room.status(domain_id) == "active"
-
-
-# --- many names, many replicas, and what goes wrong
-
-
-async def test_replicas_share_the_names_and_no_miss_counts_twice(room: Room) -> None:
-    ids = [await room.domain(f"d{number}") for number in range(60)]
-    for number in range(60):
-        room.point(f"d{number}", "A", FOREIGN)
-    looked = await asyncio.gather(*(room.watch().round() for _ in range(4)))
-    assert sum(looked) == 60
-    assert {(await room.row(one))["misses"] for one in ids} == {1}
-
-
-async def test_a_look_that_outlived_its_lease_changes_nothing(room: Room) -> None:
-    domain_id = await room.domain()
-    slow = room.watch()
-    [turn] = await slow._take(1)
-    room.now += watch.LEASE
-    await room.look()
-    before = await room.row(domain_id)
-    assert before["misses"] == 1
-    await slow._look(turn)
-    assert await room.row(domain_id) == before
-
-
-async def test_a_name_deleted_during_the_look_is_left_alone(room: Room) -> None:
-    domain_id = await room.domain()
-    slow = room.watch()
-    [turn] = await slow._take(1)
-    await room.pool.execute("UPDATE custom_domains SET deleted_at = now()")
-    await slow._look(turn)
-    assert (await room.row(domain_id))["misses"] == 0
-
-
-async def test_a_look_that_fails_holds_up_no_other(room: Room) -> None:
-    ids = [await room.domain(label) for label in ("away", "broken", "sound")]
-    room.raising = {room.full("away"): ConnectionResetError(), room.full("broken"): ZeroDivisionError()}
-    for label in ("away", "broken", "sound"):
-        room.point(label, "A", FOREIGN)
-    await room.look()
-    assert [(await room.row(one))["misses"] for one in ids] == [0, 0, 1]
-    assert {(await room.row(one))["look_at"] for one in ids[:2]} == {room.now + watch.LEASE}, "they have another turn"
-
-
-async def test_a_clock_that_was_years_ahead_keeps_no_name_from_its_look(room: Room) -> None:
-    domain_id = await room.domain()
-    room.point("shop", "A", FOREIGN)
-    now = room.now
-    room.now += timedelta(days=1000)
-    await room.watch().round()
-    room.now = now + timedelta(minutes=1)
-    assert await room.watch().round() == 0
-    row = await room.row(domain_id)
-    assert (row["status"], row["misses"]) == ("active", 1), "one look is one miss, however far the clock went"
-    assert room.now <= row["look_at"] <= room.now + INTERVAL
-
-
-async def test_names_whose_dns_hangs_hold_up_no_other(room: Room, eventually: Any) -> None:
-    hanging = [await room.domain(f"hanging{number}") for number in range(10)]
-    sound = [await room.domain(f"sound{number}") for number in range(2 * watch.CONCURRENCY)]
-    room.patience = 600.0
-    for number in range(10):
-        room.servers[0].fail(room.full(f"hanging{number}"), Fault(drop=True))
-    for number in range(len(sound)):
-        room.point(f"sound{number}", "A", APEX)
-    running = asyncio.create_task(room.watch().run())
-    try:
-
-        async def all_but_the_hanging() -> bool:
-            rows = await room.pool.fetch("SELECT id FROM custom_domains WHERE looked_at IS NOT NULL")
-            return {row["id"] for row in rows} == set(sound)
-
-        await eventually(all_but_the_hanging, timeout=30)
-        assert not running.done()
-        assert {(await room.row(one))["misses"] for one in hanging} == {0}
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-
-async def test_the_watch_survives_that_postgresql_cuts_its_connections(
-    room: Room, database: Database, eventually: Any
-) -> None:
-    domain_id = await room.domain()
-    running = asyncio.create_task(room.watch().run())
-    try:
-        superuser = await asyncpg.connect(database.superuser_dsn)
-        await superuser.execute(
-            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-               WHERE datname = current_database() AND pid <> pg_backend_pid()"""
-        )
-        await superuser.close()
-
-        async def looked() -> bool:
-            room.now += timedelta(hours=1)
-            try:
-                return await room.pool.fetchval("SELECT misses FROM custom_domains WHERE id = $1", domain_id) >= 3
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                return False
-
-        assert await eventually(looked, timeout=30)
-        assert not running.done()
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-
-async def test_names_whose_turn_it_is_are_found_by_an_index(database: Database) -> None:
-    connection = await asyncpg.connect(database.superuser_dsn)
-    try:
-        await connection.execute("SET enable_seqscan = off")
-        taken = watch.TAKE.replace("$1::timestamptz", "now()").replace("$1", "now()")
-        plan = await connection.fetch(f"EXPLAIN {taken.replace('$2', chr(39) + '1 min' + chr(39)).replace('$3', '50')}")
-    finally:
-        await connection.close()
-    assert "idx_domains_look" in "\n".join(row[0] for row in plan)
