@@ -36,7 +36,8 @@ class JobMetrics:
 class Worker:
     """At most `concurrency` jobs at once: a slow one holds up no other until all places are taken by slow ones.
 
-    `room`: how many more orders the CAs take just now; no more jobs that need one are claimed.
+    `room`: how many more orders the CAs take just now; no more jobs that need one are claimed. Each that runs
+    is taken to need one still: it may have been claimed a moment ago and not have come to its order.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Worker:
         free = self._concurrency - len(self._running)
         if free == 0:
             return POLL
-        room = None if self._room is None else await self._room()
+        room = None if self._room is None else max(await self._room() - len(self._running), 0)
         jobs = await self._take(free, room)
         for job in jobs:
             with structlog.contextvars.bound_contextvars(job=job.kind, domain_id=str(job.domain_id)):

@@ -38,7 +38,7 @@ from functools import partial
 import structlog
 
 from control.acme.order import DNS_01, HTTP_01, Order
-from control.acme.problems import AcmeError, AcmeRefused
+from control.acme.problems import AcmeError
 from control.certificates.authorities import Authorities
 from control.certificates.challenges import DelegatedZone, Dns01, Http01, Solver, kind_of
 from control.certificates.choice import Choice, Chosen, Preflight, PreflightFailed
@@ -188,12 +188,7 @@ class Obtainer:
         self._on_step("key")
         chosen = await self._chosen(job, domain, kind)
         troubles.authority = chosen.authority
-        try:
-            chain = await self._chain(job, domain, chosen, key, self._solvers[kind], kind)
-        except AcmeRefused as refused:
-            if refused.problem.name == "accountDoesNotExist":
-                chosen.authority.account.forget(chosen.client)
-            raise
+        chain = await self._chain(job, domain, chosen, key, self._solvers[kind], kind)
         self._authorities.back(chosen.authority)
         self._authorities.count(chosen.authority, "issued")
         certificate = Certificate.parse(chain, key.pem)

@@ -150,25 +150,36 @@ async def test_a_name_of_another_kind_has_no_turn(pool, add_tenant, add_domains)
 
 
 async def test_a_worker_takes_no_more_than_the_ca_has_room_for(pool, add_tenant, add_domains, eventually) -> None:
+    """However often it looks before those that it took have come to their order."""
     await add_domains(await add_tenant(), "a", 10)
-    rooms, done = [0], []
+    rooms, looks, done, ordering = 0, 0, 0, asyncio.Event()
 
     async def room() -> int:
-        return rooms[0]
+        nonlocal looks
+        looks += 1
+        worker.wake()
+        return rooms
 
     async def obtain(job: Job) -> Outcome:
-        done.append(job.domain_id)
-        rooms[0] -= 1
+        nonlocal rooms, done
+        await ordering.wait()
+        rooms -= 1
+        done += 1
         return Done()
 
     worker = Worker(Jobs(pool, "a"), "obtain", obtain, 8, JobMetrics(CollectorRegistry()), room)
     task = asyncio.create_task(worker.run())
+    taken = "SELECT count(*) FROM jobs WHERE lease_token IS NOT NULL"
     try:
-        for more in (3, 4):
-            rooms[0] += more
-            worker.wake()
-            await eventually(lambda: rooms[0] == 0)
-        assert len(done) == 7
+        for more, all_done in ((3, 3), (4, 7)):
+            ordering.clear()
+            rooms += more
+            before = looks
+            await eventually(lambda before=before: looks > before + 5)
+            assert await pool.fetchval(taken) == more
+            ordering.set()
+            await eventually(lambda all_done=all_done: done == all_done)
+        assert rooms == 0
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
