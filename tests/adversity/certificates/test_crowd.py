@@ -54,9 +54,8 @@ async def test_a_day_without_the_ca_and_everything_due_first_to_expire_first_wit
         limits = Limits(find_registered, default=[replace(ORDER, rate=Rate(burst, timedelta(hours=1)))])
         replica = await stack.enter_async_context(Replica.start(scene.wiring, cas=[ca_of(scene.wiring)], limits=limits))
         domains = [await scene.domain(f"shop-{n}") for n in range(number)]
-        async with scene.replica.working(
-            CONCURRENCY
-        ):  # it counts nothing for the other's limits: another directory's policy
+        # It counts nothing for the other's limits: another directory's policy.
+        async with scene.replica.working(CONCURRENCY):
 
             async def all_live() -> bool:
                 return await scene.count("custom_domains", "status = 'active'") == number

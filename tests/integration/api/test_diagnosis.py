@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -17,7 +17,6 @@ from control.domains.diagnoses import Diagnoses
 from embedded.database import Database
 
 Tenant = Scripted = Any  # tests/integration/api/conftest.py
-Now = Callable[[str], Awaitable[None]]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -10,8 +9,7 @@ import pytest
 from scenes.problems import assert_problem
 from scenes.years import domain
 
-Tenant = Scripted = Any  # tests/integration/api/conftest.py
-Now = Callable[[str], Awaitable[None]]
+Tenant = Any  # tests/integration/api/conftest.py
 
 
 async def test_the_audit_is_shown_newest_first_page_by_page(tenant: Tenant, control: Any) -> None:

@@ -14,7 +14,7 @@ from scenes.years import NOW, domain
 
 from api.representation import timestamp
 
-Tenant = Scripted = Any  # tests/integration/api/conftest.py
+Tenant = Any  # tests/integration/api/conftest.py
 Now = Callable[[str], Awaitable[None]]
 
 

@@ -68,7 +68,7 @@ async def test_loads_at_one_time_are_one_read(room):
     assert await room.mount.read_count() == before + 1
 
 
-async def test_closed_it_leaves_no_look_under_way():
+async def test_closed_it_leaves_no_look_under_way(eventually):
     """`run` is cancelled at any moment, and what it waits for is not."""
 
     class Hanging:
@@ -76,12 +76,14 @@ async def test_closed_it_leaves_no_look_under_way():
             await asyncio.Event().wait()
             raise AssertionError("unreachable")
 
+    def looks() -> list[asyncio.Task[object]]:
+        return [task for task in asyncio.all_tasks() if task.get_name() == "platform certificate"]
+
     platform = PlatformCertificate(Hanging(), PLATFORM)
-    task = asyncio.create_task(platform.run())
-    while not [one for one in asyncio.all_tasks() if one.get_name() == "platform certificate"]:
-        await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert [one for one in asyncio.all_tasks() if one.get_name() == "platform certificate"]
+    running = asyncio.create_task(platform.run())
+    await eventually(looks)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert looks()
     await platform.close()
-    assert not [one for one in asyncio.all_tasks() if one.get_name() == "platform certificate"]
+    assert not looks()
