@@ -10,8 +10,17 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from api.admin.choices import ChoicesResource
+from api.admin.identities import IdentitiesResource
+from api.admin.requests import Admin
+from api.admin.services import ServicesResource
+from api.admin.trust import TrustResource
+from api.admin.upstreams import Upstreams
 from api.auth import Authenticator
 from api.caller import Callers
+from api.certificates import CertificatesResource
+from api.client_auth import ClientAuths
+from api.client_auth_resource import ClientAuthResource
 from api.diagnosis import DiagnosisResource
 from api.domains import DomainsResource
 from api.endpoints import Endpoints
@@ -25,9 +34,11 @@ from api.notifications import NotificationsResource
 from api.openapi import Document
 from api.operations import OPERATIONS, PREFIXES
 from api.problems import exception_handlers, problem_routes
+from api.propagation import NOBODY, PropagationResource, Witness
 from api.quota import QuotaResource
 from api.routing import Handler, read_only, route
 from api.service import Diagnostician, Domains
+from api.uploads import Uploads
 from core.hostname import HostnameRules
 
 
@@ -44,15 +55,21 @@ def create_app(
     *,
     diagnostician: Diagnostician | None = None,
     endpoints: Endpoints | None = None,
+    uploads: Uploads | None = None,
+    client_auths: ClientAuths | None = None,
+    witness: Witness = NOBODY,
+    upstreams: Upstreams | None = None,
     now: Callable[[], datetime] = now,
 ) -> ASGIApp:
     """`target`: what tenants' DNS records are to point to. `registry`: shown at /metrics; gets the API's figures.
 
-    `diagnostician`, `endpoints`: None where diagnoses or notifications are not offered.
+    `diagnostician`, `endpoints`, `uploads`, `client_auths`, `upstreams`: None where they are not offered.
     """
     callers, names = Callers(authenticator), Names(rules, target)
     resource = DomainsResource(domains, callers, names, target, now)
     notifications = NotificationsResource(endpoints, callers)
+    certificates = CertificatesResource(uploads, callers, now)
+    clients = ClientAuthResource(client_auths, callers)
     handlers: dict[str, Handler] = {
         "addDomain": resource.add,
         "importDomains": ImportsResource(domains, callers, names, target).add,
@@ -65,6 +82,18 @@ def create_app(
         "renewDomain": resource.renew,
         "diagnoseDomain": DiagnosisResource(domains, callers, diagnostician, now).show,
         "auditDomain": HistoryResource(domains, callers).show,
+        "getPropagation": PropagationResource(domains, callers, witness).show,
+        "putCertificate": certificates.put,
+        "getCertificate": certificates.show,
+        "deleteCertificate": certificates.delete,
+        "putClientAuth": clients.put,
+        "getClientAuth": clients.show,
+        "deleteClientAuth": clients.delete,
+        "addConsumer": clients.add_consumer,
+        "listConsumers": clients.list_consumers,
+        "getConsumer": clients.show_consumer,
+        "replaceConsumer": clients.replace_consumer,
+        "deleteConsumer": clients.delete_consumer,
         "getQuota": QuotaResource(domains, callers).show,
         "addEndpoint": notifications.add,
         "listEndpoints": notifications.list,
@@ -75,6 +104,7 @@ def create_app(
         "listDeliveries": notifications.deliveries,
         "retryDelivery": notifications.retry,
     }
+    handlers |= admin_handlers(Admin(upstreams, callers), now)
     health = Health(domains, registry)
     app = Starlette(
         routes=[
@@ -90,6 +120,32 @@ def create_app(
     # A path with a slash too many is another path: not found, rather than redirected with its token and body.
     app.router.redirect_slashes = False
     return Exchange(app, RequestMetrics(registry))
+
+
+def admin_handlers(admin: Admin, now: Callable[[], datetime]) -> Mapping[str, Handler]:
+    """What the platform's own admin does, by the operation's name."""
+    services, trust = ServicesResource(admin), TrustResource(admin, now)
+    identities, choices = IdentitiesResource(admin, now), ChoicesResource(admin)
+    return {
+        "listServices": services.list,
+        "getService": services.show,
+        "putService": services.put,
+        "deleteService": services.delete,
+        "listTrust": trust.list,
+        "getTrust": trust.show,
+        "putTrust": trust.put,
+        "deleteTrust": trust.delete,
+        "listIdentities": identities.list,
+        "getIdentity": identities.show,
+        "putIdentity": identities.put,
+        "deleteIdentity": identities.delete,
+        "getTenantService": choices.show_tenant,
+        "putTenantService": choices.put_tenant,
+        "deleteTenantService": choices.delete_tenant,
+        "getDomainService": choices.show_domain,
+        "putDomainService": choices.put_domain,
+        "deleteDomainService": choices.delete_domain,
+    }
 
 
 def tenant_routes(handlers: Mapping[str, Handler]) -> list[BaseRoute]:

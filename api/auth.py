@@ -11,6 +11,9 @@ A token is checked in this order, and the first failure is the answer:
  6. `exp`, which is required, and `nbf`                         token_bad_claim, token_expired, token_not_yet_valid
  7. `iss` and `aud`                                             token_bad_issuer, token_bad_audience
  8. `sub`, and the tenant claim, a UUID                         token_bad_claim, token_no_tenant
+    or, for the operator's own things, a word of `scope`        admin_only
+
+A token of the operator needs no tenant; one that has both may do either. `scope`: RFC 8693 section 4.2.
 
 Header parameters that bring a key or its address (`jwk`, `jku`, `x5c`, `x5u`) are never looked at. Nothing of a token
 is logged or repeated in an answer.
@@ -31,7 +34,7 @@ from uuid import UUID
 from jwt import InvalidSignatureError, PyJWS, PyJWTError
 
 from api.jwks import ALGORITHMS, KeySource, KeysUnavailable, VerificationKey
-from api.problems import Problem
+from api.problems import ADMIN_SCOPE, Problem
 
 # A token with a dozen claims and an RS256 signature has 1 KB; servers limit the line at 8 KB (nginx) to 64 KB.
 MAX_TOKEN = 8192
@@ -48,6 +51,13 @@ class Principal:
     """Who is calling: the tenant, and the token's subject for the audit."""
 
     tenant_id: UUID
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Somebody of the platform itself, and the token's subject for the audit."""
+
     subject: str
 
 
@@ -74,6 +84,20 @@ class Authenticator:
 
     async def authenticate(self, authorization: str | None) -> Principal:
         """The caller, from the value of the Authorization header. Raises Problem (401, or 503 without keys)."""
+        claims = await self._claims(authorization)
+        subject = _subject(claims)
+        return Principal(self._tenant(claims), subject)
+
+    async def authenticate_operator(self, authorization: str | None) -> Operator:
+        """The same for the operator's own things. Raises Problem (403 too)."""
+        claims = await self._claims(authorization)
+        operator, scope = Operator(_subject(claims)), claims.get("scope")
+        if not isinstance(scope, str) or ADMIN_SCOPE not in scope.split(" "):
+            raise Problem("admin_only")
+        return operator
+
+    async def _claims(self, authorization: str | None) -> Mapping[str, Any]:
+        """Of a token that is in force and of our issuer."""
         token = _bearer_token(authorization)
         header = _header(token)
         try:
@@ -88,7 +112,9 @@ class Authenticator:
                 payload = self._verified(token, header, newer)
         except KeysUnavailable:
             raise Problem("keys_unavailable") from None
-        return self._principal(_json_object(payload))
+        claims = _json_object(payload)
+        self._check(claims)
+        return claims
 
     def _verified(self, token: str, header: Mapping[str, Any], keys: tuple[VerificationKey, ...]) -> bytes:
         """The payload, once one of the keys has made the signature."""
@@ -110,7 +136,7 @@ class Authenticator:
             return payload
         raise Problem("token_bad_signature")
 
-    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+    def _check(self, claims: Mapping[str, Any]) -> None:
         now = self._clock()
         if _time(claims, "exp") <= now - self._leeway:
             raise Problem("token_expired")
@@ -121,10 +147,6 @@ class Authenticator:
         audience = claims.get("aud")
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
             raise Problem("token_bad_audience")
-        subject = claims.get("sub")
-        if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
-            raise Problem("token_bad_claim", f"sub must be text of 1 to {MAX_SUBJECT} printable characters.")
-        return Principal(self._tenant(claims), subject)
 
     def _tenant(self, claims: Mapping[str, Any]) -> UUID:
         text = claims.get(self._tenant_claim)
@@ -132,10 +154,18 @@ class Authenticator:
             tenant = UUID(text) if isinstance(text, str) else None
         except ValueError:
             tenant = None
-        # UUID() reads many spellings ({…}, urn:uuid:…, no hyphens); one is enough.
-        if tenant is None or str(tenant) != str(text).lower():
+        # UUID() reads many spellings ({…}, urn:uuid:…, no hyphens); one is enough. The nil UUID is what an issuer may
+        # write that knows no tenant; in the audit it is the platform itself.
+        if tenant is None or tenant.int == 0 or str(tenant) != str(text).lower():
             raise Problem("token_no_tenant")
         return tenant
+
+
+def _subject(claims: Mapping[str, Any]) -> str:
+    subject = claims.get("sub")
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
+        raise Problem("token_bad_claim", f"sub must be text of 1 to {MAX_SUBJECT} printable characters.")
+    return subject
 
 
 def _bearer_token(authorization: str | None) -> str:

@@ -50,6 +50,15 @@ async def read_json(request: Request, fields: Collection[str]) -> Mapping[str, s
     return parse(await read(request), fields)
 
 
+async def read_object(request: Request, most: int = MAX_BODY) -> Mapping[str, Any]:
+    """A JSON object, its members of any kind; its numbers are floats. `most`: bytes. Raises Problem."""
+    check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
+    value = _load(await read(request, most))
+    if not isinstance(value, dict):
+        raise Problem("wrong_type", f"The body must be a JSON object, not {type_name(value)}.", pointer="")
+    return value
+
+
 async def read_list(request: Request, field: str, most: int, max_body: int) -> Sequence[Any]:
     """The array that is the only member of a JSON object. `most`: elements; `max_body`: bytes. Raises Problem."""
     check_content_type(request.headers.get("content-type"), request.headers.get("content-encoding"))
@@ -68,18 +77,20 @@ async def read_nothing(request: Request) -> None:
         parse(raw, ())
 
 
-async def read(request: Request, most: int = MAX_BODY) -> bytes:
-    """Keeps no more than `most` bytes, reads no more than MAX_DRAINED. Raises Problem."""
+async def read(
+    request: Request, most: int = MAX_BODY, code: str = "body_too_large", drained: int = MAX_DRAINED
+) -> bytes:
+    """Keeps no more than `most` bytes, reads no more than `drained`. Raises Problem, with `code` for more."""
     kept = bytearray()
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size <= most:
             kept += chunk
-        elif size > MAX_DRAINED:
+        elif size > drained:
             break
     if size > most:
-        raise Problem("body_too_large", f"The body may have at most {most} bytes.")
+        raise Problem(code, f"The body may have at most {most} bytes.")
     return bytes(kept)
 
 

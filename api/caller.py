@@ -1,4 +1,4 @@
-"""What every operation of a tenant begins with: who calls, with which query, about which domain."""
+"""What every operation begins with: who calls, with which query, about which domain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from api.auth import Authenticator, Principal
+from api.auth import Authenticator, Operator, Principal
 from api.problems import Problem
 from api.service import DomainNotFound
 
@@ -17,15 +17,23 @@ class Callers:
 
     async def of(self, request: Request) -> Principal:
         """Raises Problem."""
-        values = request.headers.getlist("authorization")
-        if len(values) > 1:
-            raise Problem("token_malformed", "Send one Authorization header.")
-        caller = await self._authenticator.authenticate(values[0] if values else None)
+        caller = await self._authenticator.authenticate(_authorization(request))
         request.state.tenant_id = str(caller.tenant_id)
         # RFC 9110 section 13.1.1: nothing here has an entity tag, so no list of them can hold.
         if request.headers.get("if-match", "*") != "*":
             raise Problem("precondition_failed")
         return caller
+
+    async def operator(self, request: Request) -> Operator:
+        """Somebody of the platform itself; conditions are the operation's business. Raises Problem."""
+        return await self._authenticator.authenticate_operator(_authorization(request))
+
+
+def _authorization(request: Request) -> str | None:
+    values = request.headers.getlist("authorization")
+    if len(values) > 1:
+        raise Problem("token_malformed", "Send one Authorization header.")
+    return values[0] if values else None
 
 
 def raw_query(request: Request) -> bytes:

@@ -27,6 +27,10 @@ def _tenant(status: int, title: str, meaning: str) -> ProblemType:
     return ProblemType(status, title, "tenant", meaning)
 
 
+def _operator(status: int, title: str, meaning: str) -> ProblemType:
+    return ProblemType(status, title, "operator", meaning)
+
+
 _HOSTNAMES = {
     "hostname_empty": ("The hostname is empty", "Nothing was given, or only a dot."),
     "hostname_too_long": ("The hostname is too long", "A hostname has at most 253 characters as A-labels (RFC 1035)."),
@@ -77,6 +81,80 @@ _TOKENS = {
     "token_no_tenant": ("The token names no tenant", "Its tenant claim is missing or not a UUID."),
 }
 
+# What a certificate is refused for when somebody uploads it (core.upload), in the order in which it is looked at.
+_UPLOADS = {
+    "pkcs12_not_supported": ("PKCS #12 is not supported", "Send the chain and the key as PEM."),
+    "key_encrypted": ("The private key is encrypted", "Take the passphrase off before it is sent."),
+    "key_not_readable": ("The private key is not readable", "It is one undamaged private key in PEM."),
+    "key_weak": ("The private key is too weak", "RSA has at least 2048 bits, ECDSA is on P-256 or P-384."),
+    "key_unsupported": (
+        "The kind of private key is not supported",
+        "RSA of 2048 to 4096 bits, or ECDSA P-256 or P-384; above it in the chain, at most 8192 bits.",
+    ),
+    "chain_unreadable": ("The chain is not readable", "There is no certificate in PEM in it, or a damaged one."),
+    "key_mismatch": ("The private key is another certificate's", "It is the key of none of the certificates."),
+    "certificate_expired": ("The certificate has expired", "Or it is about to, or the one that issued it has."),
+    "certificate_not_yet_valid": ("The certificate is not valid yet", "Its time begins in the future."),
+    "certificate_wrong_usage": ("The certificate is for something else", "Its key usages do not allow this one."),
+    "certificate_must_staple": ("The certificate must be stapled", "No OCSP responses are stapled here."),
+    "signature_weak": ("The chain is signed too weakly", "Neither MD5 nor SHA-1 proves anything."),
+    "chain_incomplete": ("The chain is incomplete", "The certificate that issued the leaf is missing."),
+    "chain_unrelated": ("The chain has a stranger in it", "One of the certificates has nothing to do with the leaf."),
+    "certificate_wrong_name": ("The certificate is for another name", "Its names do not cover the hostname."),
+}
+
+# core.service, core.trust.
+_SERVICES = {
+    "name_invalid": ("The name is not valid", "1 to 63 of a-z, 0-9 and inner hyphens; a bundle is not called system."),
+    "value_out_of_range": ("A value is out of range", "A number, or a list's length."),
+    "value_unknown": ("A value is not known", "It is not one of those that the field can have."),
+    "service_address_invalid": ("A host is no host", "It is neither an IP address nor a hostname."),
+    "service_address_repeated": ("An address is given twice", "The same host and port."),
+    "service_addresses_mixed": ("The addresses are mixed", "All are IP addresses, or all are hostnames."),
+    "service_path_invalid": ("The path is not valid", "A health check's path begins with / and is visible ASCII."),
+    "tls_name_invalid": ("A name is not valid", "A DNS name, an IP address, or a URI; the SNI is a DNS name."),
+    "tls_names_missing": ("No name to check", "Say by sni or names whom the upstream's certificate must name."),
+    "reference_invalid": ("The reference is no name", "A bundle or an identity is referred to by its name."),
+    "service_unknown": ("The service is not known", "Describe it before it is chosen."),
+    "trust_unknown": (
+        "The bundle is not known",
+        "Upload it first, or trust the system's; without a name it is default.",
+    ),
+    "identity_unknown": ("The identity is not known", "Upload it before it is referred to."),
+    "trust_unreadable": ("The bundle is not readable", "PEM certificates and nothing else."),
+    "trust_not_a_ca": ("A certificate is no authority's", "Its basic constraints do not let it sign others."),
+    "trust_expired": ("The bundle has expired", "No certificate in it is valid any more."),
+}
+
+# What is refused of the authorities and lists that clients' certificates are held against (core.client_auth), of what
+# they are to stand for (core.client_identity), and of the settings.
+_CLIENT_AUTH = {
+    "ca_too_large": ("The authorities are too large", "At most 64 KB and 20 certificates."),
+    "ca_unreadable": ("The authorities are not readable", "They are one or more undamaged certificates in PEM."),
+    "ca_is_a_leaf": (
+        "A certificate is not an authority's",
+        "Send what signs the clients' certificates, not one of them.",
+    ),
+    "ca_unsupported": (
+        "An authority is not supported",
+        "Its key is too weak or too large, or it has rules that are not known here.",
+    ),
+    "ca_expired": ("An authority has expired", "None of its clients could be let in: leave it out."),
+    "crl_too_large": ("The revocation lists are too large", "At most 512 KB and 40 lists."),
+    "crl_unreadable": ("The revocation lists are not readable", "They are one or more undamaged lists in PEM."),
+    "crl_unsupported": ("A revocation list is not supported", "It must be whole, and say when the next one comes."),
+    "crl_unrelated": ("A revocation list is of another authority", "None of the authorities has signed it."),
+    "crl_missing": ("An authority has no revocation list", "Where one has a list, each needs one; it may be empty."),
+    "crl_stale": ("A revocation list is stale", "The next one is due already, or it is not valid yet."),
+    "mode_unknown": ("The mode is not known", "Certificates are required or optional."),
+    "identify_by_invalid": ("What consumers are looked up by is not valid", "san, subject, fingerprint, each once."),
+    "groups_from_invalid": ("Where groups come from is not valid", "O, OU, or uri: with a prefix."),
+    "consumer_name_invalid": ("The consumer's name is not valid", "1 to 128 printable characters."),
+    "consumer_kind_unknown": ("The consumer's kind is not known", "san, subject or fingerprint."),
+    "consumer_value_invalid": ("The consumer's value is not valid", "No certificate has such in this field."),
+    "group_invalid": ("A group is not valid", "1 to 128 characters, none of control."),
+}
+
 CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
     {
         **{code: _tenant(422, title, meaning) for code, (title, meaning) in _HOSTNAMES.items()},
@@ -93,7 +171,9 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         "not_found": _tenant(404, "Not found", "There is nothing at this path."),
         "method_not_allowed": _tenant(405, "Method not allowed", "The Allow header lists the methods of this path."),
         "precondition_failed": _tenant(
-            412, "Precondition failed", "Nothing has an entity tag here: no If-Match but *."
+            412,
+            "Precondition failed",
+            "It is not as If-Match or If-None-Match says; without entity tags, no If-Match but *.",
         ),
         "body_too_large": _tenant(413, "The body is too large", "No honest request is so large."),
         "unsupported_media_type": _tenant(415, "Unsupported media type", "Bodies are application/json in UTF-8."),
@@ -137,6 +217,37 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         "wildcard_unsupported": ProblemType(
             422, "Wildcards are not supported", "operator", "They need DNS-01, which this installation does not offer."
         ),
+        # Uploaded certificates.
+        **{code: _tenant(422, title, meaning) for code, (title, meaning) in _UPLOADS.items()},
+        "upload_too_large": _tenant(
+            413, "The upload is too large", "No honest chain has so much text or so many links."
+        ),
+        "certificate_not_uploaded": _tenant(404, "No uploaded certificate", "The domain has none to be withdrawn."),
+        "upload_overtaken": _tenant(409, "The upload was overtaken", "Another one for the domain began later."),
+        "uploads_too_many": ProblemType(
+            429, "Too many uploads in an hour", "nobody", "Refused ones count too. Wait for Retry-After."
+        ),
+        "keys_not_kept": ProblemType(
+            503, "Private keys cannot be kept now", "operator", "Nothing was changed, or it is not known; retry.", 5
+        ),
+        "uploads_unavailable": ProblemType(
+            503, "Uploads are unavailable", "operator", "This installation does not offer them.", 300
+        ),
+        # Client certificates.
+        **{code: _tenant(422, title, meaning) for code, (title, meaning) in _CLIENT_AUTH.items()},
+        "client_auth_not_set": _tenant(404, "No client certificates", "The domain's clients are not asked for any."),
+        "client_auth_limit_reached": _tenant(
+            409, "The limit of client certificates is reached", "All domains count together."
+        ),
+        "client_auth_changes_too_many": ProblemType(
+            429, "Too many changes of client certificates", "nobody", "Wait as long as Retry-After says."
+        ),
+        "client_auth_unavailable": ProblemType(
+            503, "Client certificates are unavailable", "operator", "This installation does not offer them.", 300
+        ),
+        "consumer_not_found": _tenant(404, "No such consumer", "This tenant has no consumer with this id."),
+        "consumer_exists": _tenant(409, "The consumer exists already", "Kind and value name one consumer."),
+        "consumer_limit_reached": _tenant(409, "The consumer limit is reached", "Delete a consumer."),
         # Notifications.
         "endpoint_not_found": _tenant(404, "No such endpoint", "This tenant has no endpoint with this id."),
         "delivery_not_found": _tenant(404, "No such delivery", "The endpoint has none with this id to be sent again."),
@@ -159,6 +270,27 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         "notifications_unavailable": ProblemType(
             503, "Notifications are unavailable", "operator", "This installation does not offer them.", 300
         ),
+        # What the operator alone does.
+        **{code: _operator(422, title, meaning) for code, (title, meaning) in _SERVICES.items()},
+        "admin_only": _operator(403, "For the platform's admin only", "The token's scope lacks nameplate:admin."),
+        "admin_unavailable": ProblemType(
+            503, "The admin API is unavailable", "operator", "This installation does not offer it.", 300
+        ),
+        "service_not_found": _operator(404, "No such service", "There is no upstream service of this name."),
+        "trust_not_found": _operator(404, "No such bundle", "There is no bundle of authorities of this name."),
+        "identity_not_found": _operator(404, "No such identity", "There is no client certificate of this name."),
+        "tenant_not_found": _operator(404, "No such tenant", "Nobody has heard of a tenant with this id."),
+        "choice_not_found": _operator(404, "No service is chosen", "The service of the tenant, or default, is used."),
+        "service_in_use": _operator(409, "The service is in use", "A tenant or a domain is sent there by choice."),
+        "trust_in_use": _operator(409, "The bundle is in use", "A service trusts its upstream by it."),
+        "identity_in_use": _operator(409, "The identity is in use", "A service shows it to its upstream."),
+        "platform_limit_reached": _operator(
+            409, "The limit is reached", "Sidecars hold no more; remove what is not used."
+        ),
+        "changed_meanwhile": _operator(
+            409, "It was changed meanwhile", "Somebody else was at it; look, and try again."
+        ),
+        "trust_too_large": _operator(413, "The bundle is too large", "512 KB and 200 certificates at most."),
         # Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07 section 2.7).
         "idempotency_key_reused": _tenant(422, "The Idempotency-Key was used already", "Its request was another one."),
         # Ours.

@@ -30,6 +30,40 @@ REGISTRATION: Mapping[str, Any] = {
     "createdAt": "2026-04-22T02:00:00.000Z",
 }
 
+FACTS: Mapping[str, Any] = {
+    "serial": "3a1f",
+    "issuer": "E7",
+    "fingerprint": FINGERPRINT,
+    "notBefore": "2026-04-22T01:02:40.000Z",
+    "notAfter": "2026-07-21T01:02:39.000Z",
+}
+
+CHAIN_PEM = "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n"
+KEY_PEM = "-----BEGIN PRIVATE KEY-----\nMIGH…\n-----END PRIVATE KEY-----\n"
+
+CERTIFICATES: Mapping[str, Any] = {
+    "id": ID,
+    "hostname": "shop.mybrand.co",
+    "inUse": "uploaded",
+    "serving": True,
+    "uploaded": {
+        "serial": "7b21c0",
+        "issuer": "My Brand Issuing CA 2",
+        "fingerprint": FINGERPRINT[::-1],
+        "notBefore": "2026-04-01T00:00:00.000Z",
+        "notAfter": "2026-05-01T00:00:00.000Z",
+        "names": ["shop.mybrand.co"],
+        "uploadedAt": "2026-04-20T11:40:02.118Z",
+        "servedUntil": "2026-04-30T23:00:00.000Z",
+        "warning": {
+            "code": "certificate_expires_soon",
+            "message": "The uploaded certificate ends at 2026-05-01T00:00:00.000Z; upload the next one before that.",
+            "days": 8,
+        },
+    },
+    "managed": FACTS,
+}
+
 DOMAIN: Mapping[str, Any] = {
     **REGISTRATION,
     "status": "active",
@@ -46,13 +80,8 @@ DOMAIN: Mapping[str, Any] = {
         "detail": {"expected": TOKEN, "found": [TOKEN]},
     },
     "ssl": {"checkedAt": None, "code": None, "message": None, "who": None, "detail": None},
-    "certificate": {
-        "serial": "3a1f",
-        "issuer": "E7",
-        "fingerprint": FINGERPRINT,
-        "notBefore": "2026-04-22T01:02:40.000Z",
-        "notAfter": "2026-07-21T01:02:39.000Z",
-    },
+    "certificate": {"source": "managed", **FACTS},
+    "certificateWarning": None,
     "certExpiry": "2026-07-21T01:02:39.000Z",
     "renewAt": "2026-06-20T17:41:02.310Z",
     "challenges": ["http-01"],
@@ -129,6 +158,14 @@ QUOTA: Mapping[str, Any] = {
     "registrations": {"hours": 24, "limit": 50, "used": 2, "remaining": 48},
 }
 
+PROPAGATION: Mapping[str, Any] = {
+    "generation": 81_544,
+    "sidecars": {"live": 3, "have": 3, "silent": 0},
+    "envoys": {"connected": 3, "acknowledged": 3, "rejected": 0},
+    "heardAge": 2.104,
+    "complete": True,
+}
+
 ENDPOINT: Mapping[str, Any] = {
     "id": ID,
     "kind": "webhook",
@@ -157,4 +194,89 @@ DELIVERY: Mapping[str, Any] = {
         "message": "It answered 500.",
         "status": 500,
     },
+}
+
+CA_PEM = CHAIN_PEM
+
+CLIENT_AUTH: Mapping[str, Any] = {
+    "id": ID,
+    "hostname": "mycompany.com",
+    "mode": "required",
+    "skipConsumerLookup": False,
+    "identifyBy": ["san", "subject", "fingerprint"],
+    "groupsFrom": "OU",
+    "caCertificates": CA_PEM,
+    "crl": None,
+    "authorities": [
+        {
+            "subject": "My Company Clients",
+            "serial": "5ec3b7a6",
+            "fingerprint": FINGERPRINT,
+            "notBefore": "2026-01-01T00:00:00.000Z",
+            "notAfter": "2036-01-01T00:00:00.000Z",
+        }
+    ],
+    "revocationLists": [],
+    "createdAt": "2026-04-22T02:00:00.000Z",
+    "updatedAt": "2026-04-22T02:00:00.000Z",
+}
+
+CONSUMER: Mapping[str, Any] = {
+    "id": ID,
+    "name": "orders",
+    "kind": "san",
+    "value": "uri:spiffe://mybrand.co/orders",
+    "groups": ["shop"],
+    "createdAt": "2026-04-22T02:00:00.000Z",
+    "updatedAt": "2026-04-22T02:00:00.000Z",
+}
+
+SERVICE: Mapping[str, Any] = {
+    "name": "shop",
+    "spec": {
+        "addresses": [{"host": "shop.internal", "port": 8443}],
+        "protocol": "http2",
+        "connectTimeoutMs": 2000,
+        "requestTimeoutMs": 0,
+        "idleTimeoutMs": 60000,
+        "maxConnectionDurationMs": 3600000,
+        "healthCheck": {"path": "/healthz", "intervalMs": 5000, "timeoutMs": 1000, "unhealthy": 3, "healthy": 2},
+        "circuitBreaker": {"maxConnections": 1024, "maxPending": 1024, "maxRequests": 1024, "maxRetries": 3},
+        "tls": {"sni": "shop.internal", "names": ["shop.internal"], "trust": "internal", "identity": None},
+    },
+    "chosenBy": {"tenants": 12, "domains": 1},
+    "createdAt": "2026-04-22T02:00:00.000Z",
+    "updatedAt": "2026-04-22T02:00:00.000Z",
+}
+
+TRUST: Mapping[str, Any] = {
+    "name": "internal",
+    "authorities": [
+        {
+            "subject": "Internal Root 1",
+            "serial": "5ec3b7a6",
+            "fingerprint": FINGERPRINT,
+            "notBefore": "2026-01-01T00:00:00.000Z",
+            "notAfter": "2036-01-01T00:00:00.000Z",
+        }
+    ],
+    "usedBy": ["shop"],
+    "createdAt": "2026-04-22T02:00:00.000Z",
+    "updatedAt": "2026-04-22T02:00:00.000Z",
+}
+
+IDENTITY: Mapping[str, Any] = {
+    "name": "default",
+    **FACTS,
+    "names": ["edge.platform.io"],
+    "usedBy": [],
+    "createdAt": "2026-04-22T02:00:00.000Z",
+    "updatedAt": "2026-04-22T02:00:00.000Z",
+}
+
+CHOICE: Mapping[str, Any] = {
+    "tenant": ID,
+    "domain": None,
+    "service": "shop",
+    "updatedAt": "2026-04-22T02:00:00.000Z",
 }

@@ -21,7 +21,7 @@ from api.names import Names
 from api.problems import Problem
 from api.query import parse_query
 from api.representation import registration
-from api.schemas import MAX_HOSTNAMES
+from api.schemas.domains import MAX_HOSTNAMES
 from api.service import DomainExists, Domains, DomainsError, Reply
 from core.domain import Domain
 from core.errors import NameplateError

@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.catalogue import CATALOGUE
-from api.operations import OPERATIONS, PREFIXES, Operation, Success
+from api.operations import OPERATIONS, PREFIXES
+from api.operations.operation import Operation, Success
 from api.parameters import HEADERS, PARAMETERS
+from api.problems import ADMIN_SCOPE, Problem
 from api.problems import MEDIA_TYPE as PROBLEM_MEDIA_TYPE
-from api.problems import Problem
 from api.schemas import SCHEMAS
 
 VERSION = "1.0.0"  # of the API, not of the software
@@ -33,6 +34,10 @@ def document() -> dict[str, Any]:
         "info": {"title": "Nameplate", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": prefix} for prefix in PREFIXES],
         "security": [{"bearer": []}],
+        "tags": [
+            {"name": "tenant", "description": "What a tenant does: the token's claim says which."},
+            {"name": "admin", "description": f"What the platform's admin does: `{ADMIN_SCOPE}` in the token's scope."},
+        ],
         "paths": paths,
         "components": {
             "securitySchemes": {
@@ -40,7 +45,7 @@ def document() -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "Signed with RS256, ES256 or EdDSA; a claim names the tenant.",
+                    "description": "Signed with RS256, ES256 or EdDSA; a claim names the tenant, or a scope the admin.",
                 }
             },
             "schemas": SCHEMAS,
@@ -61,7 +66,7 @@ class Document:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    made: dict[str, Any] = {"operationId": operation.name, "summary": operation.summary}
+    made: dict[str, Any] = {"operationId": operation.name, "summary": operation.summary, "tags": [operation.tag]}
     if operation.description:
         made["description"] = operation.description
     made["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in operation.parameters]
@@ -85,7 +90,12 @@ def _success(success: Success) -> dict[str, Any]:
 
 
 def _problems(status: int, codes: list[str]) -> dict[str, Any]:
-    special = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+    special = {
+        401: ("WWW-Authenticate",),
+        403: ("WWW-Authenticate",),
+        429: ("Retry-After",),
+        503: ("Retry-After",),
+    }.get(status, ())
     headers = _headers(*special)
     if "hostname_cooling_down" in codes:
         headers["Retry-After"] = _header("Retry-After-409")

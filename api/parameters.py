@@ -9,7 +9,8 @@ from api.endpoints import DELIVERY_STATES
 from api.exchange import REQUEST_ID_PATTERN
 from api.idempotency import KEY_PATTERN
 from api.pagination import DEFAULT_LIMIT, MAX_LIMIT
-from api.schemas import Schema
+from api.schemas.admin import NAME_PATTERN
+from api.schemas.schema import Schema
 from api.service import STATUSES
 
 PARAMETERS: Mapping[str, Schema] = {
@@ -54,6 +55,14 @@ PARAMETERS: Mapping[str, Schema] = {
         "schema": {"type": "string", "format": "uuid"},
         "example": examples.ID,
     },
+    "consumer": {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "Of a consumer.",
+        "schema": {"type": "string", "format": "uuid"},
+        "example": examples.ID,
+    },
     "delivery": {
         "name": "delivery",
         "in": "path",
@@ -66,6 +75,33 @@ PARAMETERS: Mapping[str, Schema] = {
         "in": "query",
         "description": "Only deliveries in this state.",
         "schema": {"type": "string", "enum": list(DELIVERY_STATES)},
+    },
+    "name": {
+        "name": "name",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": NAME_PATTERN},
+        "example": "shop",
+    },
+    "tenant": {
+        "name": "id",
+        "in": "path",
+        "required": True,
+        "description": "Of a tenant.",
+        "schema": {"type": "string", "format": "uuid"},
+        "example": examples.ID,
+    },
+    "If-Match": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "Only if it is as it was when it had one of these entity tags; *: only if it is there.",
+        "schema": {"type": "string", "format": "entity-tags"},
+    },
+    "If-None-Match": {
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "*: only if it is not there yet.",
+        "schema": {"type": "string", "format": "entity-tags"},
     },
     "Idempotency-Key": {
         "name": "Idempotency-Key",
@@ -89,6 +125,7 @@ HEADERS: Mapping[str, Schema] = {
         "description": "There when this is the answer to an earlier request with the same key.",
         "schema": {"const": "true"},
     },
+    "ETag": {"required": True, "schema": {"type": "string", "pattern": '^"[0-9a-f]{32}"$'}},
     "Link": {"description": "rel=next, when there is a next page.", "schema": {"type": "string"}},
     "Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}},
     "Retry-After-409": {

@@ -30,6 +30,7 @@ RESERVED_MEMBERS = frozenset({"type", "title", "status", "detail", "code", "who"
 # (a JSON Pointer, RFC 6901), or the query parameter.
 ERROR_MEMBERS = ("pointer", "parameter")
 REALM = "nameplate"
+ADMIN_SCOPE = "nameplate:admin"  # of a token (RFC 8693 section 4.2) that may do the operator's own things
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +99,8 @@ def _headers(code: str, kind: ProblemType, retry_after: int | None) -> dict[str,
         # RFC 6750 section 3.1: no error code for a request without any credentials.
         invalid = f', error="invalid_token", error_description="{kind.title}"'
         headers["www-authenticate"] = f'Bearer realm="{REALM}"' + ("" if code == "token_missing" else invalid)
+    elif code == "admin_only":
+        headers["www-authenticate"] = f'Bearer realm="{REALM}", error="insufficient_scope", scope="{ADMIN_SCOPE}"'
     return headers
 
 

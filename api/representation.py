@@ -9,6 +9,7 @@ from typing import Any
 
 from api.instructions import Target, instructions
 from api.service import REGISTRATIONS_HOURS, STATUSES, Entry, Quota
+from api.uploads import WARN_BEFORE, Certificates
 from core.domain import FOR_TENANTS, CertificateFacts, Domain, Finding, NextAttempt
 
 # Sidecars have its name, and serve it as long as its certificate lasts, whatever has become of the renewal.
@@ -37,17 +38,16 @@ def registration(domain: Domain, target: Target) -> dict[str, Any]:
 def detail(domain: Domain, target: Target, now: datetime) -> dict[str, Any]:
     return registration(domain, target) | {
         "updatedAt": timestamp(domain.updated_at),
-        "ready": domain.status in SERVED_STATUSES
-        and domain.certificate is not None
-        and domain.certificate.not_after > now,
+        "ready": domain.status in SERVED_STATUSES and domain.in_use is not None and domain.in_use.not_after > now,
         "verification": {
             "method": domain.verified_by,
             "deadline": timestamp(domain.verify_deadline),
             **_finding(domain.dns_finding),
         },
         "ssl": _finding(_for_tenants(domain.ssl_finding)),
-        "certificate": None if domain.certificate is None else _certificate(domain.certificate),
-        "certExpiry": _moment(domain.cert_expiry),
+        "certificate": _in_use(domain),
+        "certificateWarning": None if domain.uploaded is None else warning(domain.uploaded, now),
+        "certExpiry": _moment(domain.cert_expiry if domain.uploaded is None else domain.uploaded.not_after),
         "renewAt": _moment(domain.renew_at),
         "challenges": list(target.challenges(domain.hostname)),
         "failureCount": domain.failure_count,
@@ -120,7 +120,42 @@ def _for_tenants(finding: Finding | None) -> Finding | None:
     return replace(finding, message=FOR_TENANTS, detail={})
 
 
-def _certificate(facts: CertificateFacts) -> Mapping[str, Any]:
+def certificates(found: Certificates, now: datetime) -> dict[str, Any]:
+    upload = found.uploaded
+    uploaded = upload and {
+        **certificate(upload.facts),
+        "names": list(upload.names),
+        "uploadedAt": timestamp(upload.uploaded_at),
+        "servedUntil": timestamp(upload.served_until),
+        "warning": warning(upload.facts, now),
+    }
+    return {
+        "id": str(found.domain_id),
+        "hostname": found.hostname,
+        "inUse": found.in_use,
+        "serving": found.serving and found.in_use is not None,
+        "uploaded": uploaded,
+        "managed": None if found.managed is None else certificate(found.managed),
+    }
+
+
+def warning(uploaded: CertificateFacts, now: datetime) -> Mapping[str, Any] | None:
+    """What its tenant has to do about it; None: nothing yet."""
+    left = uploaded.not_after - now
+    if left > WARN_BEFORE:
+        return None
+    ends = timestamp(uploaded.not_after)
+    message = f"The uploaded certificate ends at {ends}; upload the next one before that."
+    return {"code": "certificate_expires_soon", "message": message, "days": max(left.days, 0)}
+
+
+def _in_use(domain: Domain) -> Mapping[str, Any] | None:
+    if domain.in_use is None:
+        return None
+    return {"source": "managed" if domain.uploaded is None else "uploaded", **certificate(domain.in_use)}
+
+
+def certificate(facts: CertificateFacts) -> Mapping[str, Any]:
     return {
         "serial": facts.serial,
         "issuer": facts.issuer,

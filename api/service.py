@@ -93,6 +93,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """The newest change that a domain's answers depend on: of it, or of what all domains share. It only grows."""
+
+    number: int
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
 class Quota:
     """`limit`: live domains that the plan allows. `by_status`: those there are.
 
@@ -166,6 +174,10 @@ class Domains(Protocol):
 
     async def history(self, caller: Principal, domain_id: UUID, before: int | None, limit: int) -> Sequence[Entry]:
         """The audit of a domain, deleted ones too: at most `limit` entries, newest first. Raises DomainNotFound."""
+        ...
+
+    async def generation(self, caller: Principal, domain_id: UUID) -> Generation:
+        """Of a domain, deleted ones too. Raises DomainNotFound."""
         ...
 
     async def quota(self, caller: Principal) -> Quota: ...

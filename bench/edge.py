@@ -6,57 +6,55 @@ than everything that is compared here.
 
 from __future__ import annotations
 
-import json
-import re
+import asyncio
+import signal
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Template
 
 import httpx
 
+from bench.envoys import NOWHERE, Sockets, answering, bootstrap, envoy_configuration
 from bench.names import PLATFORM
 from bench.process import Cores, begun_on_core, cpu_seconds, on_core
+from bench.relay import Relay
 from embedded.database import Database
-from embedded.envoy import Envoy, endpoints
+from embedded.envoy import Envoy, HotRestart
+from embedded.operator import command
 from embedded.ports import LOOPBACK, free_port, free_ports
-from embedded.process import Process
-from embedded.stack import command
+from embedded.process import Process, children
 from embedded.vault_mount import VaultMount
 
 PROJECT = Path(__file__).parents[1]
-REQUEST_LANE = PROJECT / "envoy" / "static.yaml"
-CONNECTION_LANE = PROJECT / "envoy" / "connection.yaml"
-
-ROUTE = "route: {cluster: platform, timeout: 0s}"
-DIRECT_RESPONSE = 'direct_response: {status: 200, body: {inline_string: "ok"}}'
-# The filter's item in the list of HTTP filters: all lines of it are indented deeper than its dash.
-_ext_authz = re.compile(r"^( *)- name: envoy\.filters\.http\.ext_authz\n(?:\1  .*\n|\s*\n)+", re.MULTILINE)
-
-NETWORK = "type.googleapis.com/envoy.extensions.filters.network"
-
 START_DEADLINE = 120.0  # a million names
+REPLACE_DEADLINE = 60.0
+POLL = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Sockets:
-    """What an Envoy asks: who checks, and who has the certificates."""
+class Ports:
+    """Of an Envoy that takes its listeners from the sidecar: a sidecar has one such Envoy."""
 
-    checks: Path
-    secrets: Path
+    http: int
+    https: int
+
+    @classmethod
+    def choose(cls) -> Ports:
+        return cls(*free_ports(2))
 
 
 @dataclass(slots=True)
 class Server:
-    """A sidecar, or a peer that answers the same checks."""
+    """A sidecar, or a peer that answers the same checks. `ports`: of the listeners that it gives to an Envoy."""
 
     process: Process
     sockets: Sockets
     admin_port: int
     seconds_to_ready: float
+    ports: Ports
 
     @property
     def pid(self) -> int:
@@ -76,6 +74,20 @@ class Server:
     async def checks(self) -> int:
         """Checks that it has answered OK so far, by its own count."""
         return int((await self.metrics())['nameplate_checks_total{outcome="ok"}'])
+
+    async def replace(self) -> float:
+        """SIGHUP to a supervisor; the seconds until only another worker is left. Raises TimeoutError."""
+        before = set(self.workers())
+        started = time.monotonic()
+        self.process.signal(signal.SIGHUP)
+        async with asyncio.timeout(REPLACE_DEADLINE):
+            while not (now := set(self.workers())) or now & before or len(now) != 1:  # noqa: ASYNC110 -- other processes set no event
+                await asyncio.sleep(POLL)
+        return time.monotonic() - started
+
+    def workers(self) -> list[int]:
+        """Of a supervisor."""
+        return children(self.pid)
 
     async def meter(self) -> Meter:
         """What it has spent from now on."""
@@ -109,9 +121,9 @@ class Edge:
         """The product's own process, without a supervisor. `anywhere`: on both cores."""
         return await self._start(name, [sys.executable, "-m", "sidecar"], anywhere=anywhere)
 
-    async def start_supervised(self) -> Server:
-        """As an operator starts it: a supervisor, and the sidecar as its child."""
-        return await self._start("supervised", command("sidecar"))
+    async def start_supervised(self, *, access_log: Path | None = None) -> Server:
+        """As an operator starts it: a supervisor, and the sidecar as its child. `access_log`: of a bare Envoy's."""
+        return await self._start("supervised", command("sidecar"), access_log=str(access_log or NOWHERE))
 
     async def start_sampled(self, profile: Path) -> Server:
         """The product's own process under `bench.sampler`."""
@@ -122,7 +134,13 @@ class Edge:
         return await self._start("grpc-aio", [sys.executable, "-m", "bench.peers.grpcaio"])
 
     async def start_envoy(
-        self, name: str, configuration: Path, servers: Sockets, *, checked: bool = True, upstream: int | None = None
+        self,
+        name: str,
+        configuration: Path,
+        servers: Sockets,
+        *,
+        checked: bool = True,
+        upstream: int | None = None,
     ) -> tuple[Envoy, int]:
         """One worker. Returns it and its HTTPS port.
 
@@ -133,18 +151,40 @@ class Edge:
             envoy = await self._servers.enter_async_context(Envoy.start(self.home, text, name=name))
         return envoy, https_port
 
-    async def start_upstream(self) -> int:
+    async def start_bare_envoy(
+        self,
+        name: str,
+        servers: Sockets,
+        *,
+        hot_restart: HotRestart | None = None,
+        drain_time: int = 5,
+        anywhere: bool = False,
+    ) -> Envoy:
+        """One worker, and nothing but the sidecar in its configuration; its ports are the sidecar's to say."""
+        with on_core(*(self.cores.both if anywhere else {self.cores.server})):
+            return await self._servers.enter_async_context(
+                Envoy.start(
+                    self.home, bootstrap(name, servers), name=name, hot_restart=hot_restart, drain_time=drain_time
+                )
+            )
+
+    async def start_relay(self, server: Server) -> Relay:
+        """Between the server's discovery socket and an Envoy that is given `relay.path` for it."""
+        path = server.sockets.secrets.with_name("relay.sock")
+        return await self._servers.enter_async_context(Relay.start(path, server.sockets.secrets))
+
+    async def start_upstream(self, name: str = "upstream") -> int:
         """Something on the load's core that answers 200, and costs as little as can be. Returns its port."""
         port = free_port()
         with on_core(self.cores.load):
-            await self._servers.enter_async_context(Envoy.start(self.home, answering(port), name="upstream"))
+            await self._servers.enter_async_context(Envoy.start(self.home, answering(port), name=name))
         return port
 
     async def stop(self, server: Server) -> int:
         return await server.process.stop(60)
 
-    async def _start(self, name: str, argv: list[str], *, anywhere: bool = False) -> Server:
-        admin_port = free_port()
+    async def _start(self, name: str, argv: list[str], *, anywhere: bool = False, access_log: str = NOWHERE) -> Server:
+        admin_port, ports = free_port(), Ports.choose()
         home = self.home / name
         home.mkdir(mode=0o700, exist_ok=True)
         check_socket, xds_socket = home / "check.sock", home / "xds.sock"
@@ -160,6 +200,10 @@ class Edge:
             "NAMEPLATE_XDS_ADDRESS": f"unix:{xds_socket}",
             "NAMEPLATE_ADMIN_LISTEN": f"{LOOPBACK}:{admin_port}",
             "NAMEPLATE_STATE_DIR": str(home),
+            "NAMEPLATE_LISTEN_ADDRESS": LOOPBACK,
+            "NAMEPLATE_HTTP_PORT": str(ports.http),
+            "NAMEPLATE_HTTPS_PORT": str(ports.https),
+            "NAMEPLATE_ACCESS_LOG": access_log,
         }
 
         async def ready() -> bool:
@@ -176,62 +220,4 @@ class Edge:
             process = await begun_on_core(starting, *(self.cores.both if anywhere else {self.cores.server}))
             seconds = time.monotonic() - started
         self._servers.push_async_callback(process.stop)
-        return Server(process, Sockets(check_socket, xds_socket), admin_port, seconds)
-
-
-def envoy_configuration(
-    name: str, configuration: Path, servers: Sockets, *, checked: bool, upstream: int | None
-) -> tuple[str, int]:
-    """YAML, and the HTTPS port in it."""
-    http_port, https_port = free_ports(2)
-    text = Template(configuration.read_text()).substitute(
-        NODE_ID=name,
-        LISTEN_ADDRESS=LOOPBACK,
-        HTTP_PORT=http_port,
-        HTTPS_PORT=https_port,
-        CHECK_SOCKET=servers.checks,
-        XDS_SOCKET=servers.secrets,
-        UPSTREAMS=endpoints(upstream or free_port()),
-        ACCESS_LOG="/dev/null",
-        ADMIN_ADDRESS=LOOPBACK,
-        ADMIN_PORT=0,
-        MAX_CLIENTS=20_000,
-        MAX_HEAP_BYTES=2 << 30,
-    )
-    if upstream is None:
-        text = replaced(text, ROUTE, DIRECT_RESPONSE)
-    if not checked:
-        text = without_checks(text)
-    return text, https_port
-
-
-def answering(port: int) -> str:
-    """An Envoy that answers every request of plain HTTP on that port."""
-    route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}}
-    router = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
-    manager = {
-        "@type": f"{NETWORK}.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "upstream",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
-        "http_filters": [{"name": "router", "typed_config": router}],
-    }
-    listener = {
-        "address": {"socket_address": {"address": LOOPBACK, "port_value": port}},
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
-    }
-    return json.dumps({"static_resources": {"listeners": [listener]}})
-
-
-def replaced(text: str, old: str, new: str) -> str:
-    """Raises ValueError when the configuration has changed so that there is nothing to replace."""
-    if old not in text:
-        raise ValueError(f"the configuration of Envoy has no {old!r}")
-    return text.replace(old, new)
-
-
-def without_checks(text: str) -> str:
-    """The same configuration, with the ext_authz filter left out wherever it is written (not its aliases)."""
-    bare, count = _ext_authz.subn("", text)
-    if not count:
-        raise ValueError("the configuration of Envoy has no ext_authz")
-    return bare
+        return Server(process, Sockets(check_socket, xds_socket), admin_port, seconds, ports)

@@ -41,7 +41,10 @@ class Ground:
 
     @asynccontextmanager
     async def edge(self) -> AsyncIterator[Edge]:
-        """An empty database and mount, and a place for a sidecar and Envoys; nothing of it runs yet."""
+        """An empty database and mount, and a place for a sidecar and Envoys; nothing of it runs yet.
+
+        The mount stays until the run is over: OpenBao takes a minute to remove one with ten thousand certificates.
+        """
         number = next(self._numbers)
         home = self.home / f"edge-{number}"
         home.mkdir(mode=0o711)
@@ -50,7 +53,6 @@ class Ground:
         await add_default_certificate(mount, self.authority)
         async with AsyncExitStack() as servers:
             # last: with what runs on it gone
-            servers.push_async_callback(mount.remove)
             servers.push_async_callback(database.drop)
             edge = Edge(home, self.cores, database, mount, servers)
             yield edge

@@ -7,7 +7,7 @@ without their triggers (no change feed, no checks of foreign keys), unless a sid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -92,18 +92,19 @@ async def add_default_certificate(mount: VaultMount, authority: Authority) -> No
 
 
 @asynccontextmanager
-async def writer(mount: VaultMount) -> AsyncIterator[Any]:
-    """`write(path, certificate)`; any number may be called at once."""
+async def writer(mount: VaultMount) -> AsyncIterator[Callable[[str, Certificate], Awaitable[int]]]:
+    """`write(path, certificate)` returns the version in Vault; any number may be called at once."""
     turns = asyncio.Semaphore(WRITES_AT_ONCE)
     headers = {"X-Vault-Token": mount.openbao.root_token}
     async with httpx.AsyncClient(
         base_url=f"{mount.url}/v1/{mount.path}/data/", headers=headers, trust_env=False, timeout=PATIENCE
     ) as http:
 
-        async def write(path: str, certificate: Certificate) -> None:
+        async def write(path: str, certificate: Certificate) -> int:
             async with turns:
                 answer = await http.post(path, json={"data": certificate.to_vault()})
             answer.raise_for_status()
+            return int(answer.json()["data"]["version"])
 
         yield write
 

@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-from sidecar.app import main as serve
+from sidecar.process import main as serve
 
 INTERVAL = 0.001
 DEEPEST = 60

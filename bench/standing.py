@@ -13,7 +13,7 @@ from uuid import uuid4
 from rich.console import Console
 
 from bench.authority import Authority
-from bench.edge import CONNECTION_LANE
+from bench.envoys import CONNECTION_LANE
 from bench.rows import add_names, add_served
 from bench.users.target import Target
 from embedded.database import Database

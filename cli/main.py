@@ -14,6 +14,8 @@ import typer
 
 from cli import audit, certificates, tenants
 from cli.bench import bench
+from cli.bootstrap import bootstrap
+from cli.explain import explain
 
 
 class Process(StrEnum):
@@ -109,7 +111,8 @@ def migrate() -> None:
 
 @app.command()
 def token(
-    tenant: Annotated[UUID, typer.Option(help="The tenant's UUID.")],
+    tenant: Annotated[UUID | None, typer.Option(help="The tenant's UUID.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="For the platform's own admin, of no tenant.")] = False,
     key: Annotated[Path, typer.Option(help="A P-256 key in PEM; made when there is none.")] = Path("dev-jwt-key.pem"),
     issuer: Annotated[
         str, typer.Option(help="`iss`", envvar="NAMEPLATE_JWT_ISSUER")
@@ -124,11 +127,16 @@ def token(
     """Print a JWT for development. In production the platform's own identity provider signs them."""
     from embedded.identity import IdentityProvider
 
+    if admin == (tenant is not None):
+        raise typer.BadParameter("A token is for a tenant (--tenant UUID), or for the admin (--admin).")
     try:
         provider = IdentityProvider.from_file(key, issuer, audience)
         if jwks is not None:
             jwks.write_text(provider.jwks())
-        signed = provider.token(tenant, subject, int(hours * 3600))
+        lifetime = int(hours * 3600)
+        signed = (
+            provider.operator_token(subject, lifetime) if tenant is None else provider.token(tenant, subject, lifetime)
+        )
     except (OSError, ValueError, TypeError) as error:  # TypeError: the key is encrypted
         typer.echo(f"nameplate: no token was made with {key}: {error}", err=True)
         raise typer.Exit(1) from error
@@ -158,6 +166,8 @@ def doctor() -> None:
 
 
 app.command()(bench)
+app.command()(bootstrap)
+app.command()(explain)
 app.add_typer(audit.app, name="audit", help="Verify the audit log.")
 app.add_typer(tenants.app, name="tenants", help="How many domains tenants may have.")
 app.add_typer(certificates.app, name="certificates", help="Replace certificates before their time.")

@@ -42,6 +42,15 @@ WHERE deleted_at IS NULL AND status = 'active' AND ssl_status IN ('validating', 
 ON CONFLICT (domain_id) DO NOTHING
 """
 
+# And of a domain that went live with its tenant's own certificate before there was a managed one.
+FIND_UNORDERED = """
+INSERT INTO jobs (domain_id, kind)
+SELECT id, 'obtain' FROM custom_domains d
+WHERE deleted_at IS NULL AND status = 'active' AND ssl_status = 'none'
+    AND NOT EXISTS (SELECT FROM jobs WHERE domain_id = d.id) AND EXISTS (SELECT FROM uploads WHERE domain_id = d.id)
+ON CONFLICT (domain_id) DO NOTHING
+"""
+
 # Full for a day: as good as never used. Orders lock several buckets, so whatever one of them holds is passed over.
 FORGET_BUCKETS = """
 DELETE FROM rate_buckets b USING (
@@ -60,9 +69,11 @@ WHERE (b.directory_url, b.bucket, b.key) = (wrong.directory_url, wrong.bucket, w
 CHORES = (
     FIND_FORGOTTEN,
     FIND_UNFINISHED,
+    FIND_UNORDERED,
     PRUNE_CHANGES,
     "DELETE FROM challenges WHERE expires_at < now() - interval '1 hour'",
     "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'",
+    "DELETE FROM client_auth_changes WHERE at < now() - interval '1 hour'",
     FORGET_BUCKETS,
     MEND_BUCKETS,
     # A lease is of seconds; one so far ahead was given before PostgreSQL's clock was set back.

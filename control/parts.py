@@ -32,6 +32,8 @@ from control.certificates.obtain import Obtainer
 from control.certificates.propagation import Propagation
 from control.certificates.renewals import Renewals
 from control.certificates.revoke import Revoker
+from control.client_auth.endings import Endings as ClientAuthEndings
+from control.client_auth.tenant import TenantClientAuths
 from control.dns.ownership import Ownership
 from control.dns.presence import Presence
 from control.dns.resolver import Resolver, resolvers
@@ -54,7 +56,12 @@ from control.preflight.preflight import Preflight
 from control.preflight.probe import Prober
 from control.preflight.report import Challenge
 from control.preflight.tokens import ProbeTokens
+from control.services import parts as services
 from control.settings import ControlSettings
+from control.uploads.activation import Activation
+from control.uploads.clearing import Clearing
+from control.uploads.endings import Endings
+from control.uploads.tenant import TenantUploads
 from control.vault import Vault
 from control.worker import Handler, Room
 from core.certificate import Certificate
@@ -140,6 +147,11 @@ def assemble(ground: Ground) -> Parts:
         "watch": Watch(pool, presence, ground.actor, now, settings.watch_interval).run,
         "audit anchor": Anchoring(pool, vault).run,
         "notifications": deliverer.run,
+        "uploads' endings": Endings(pool, ground.actor, now).run,
+        "client authorities' endings": ClientAuthEndings(pool, ground.actor, now).run,
+        "uploads' activation": Activation(pool, propagation, ground.actor).run,
+        "uploads' clearing": Clearing(pool, vault, propagation, now).run,
+        "upkeep": services.upkeep(pool, vault, ground.registry, now).run,
     }
     if zone is not None:
         loops["dns-01"] = zone.keep_clear
@@ -162,6 +174,10 @@ def assemble(ground: Ground) -> Parts:
         ground.registry,
         diagnostician=Diagnoses(Diagnosis(preflight, ownership, tokens, facts, _kind(zone))),
         endpoints=notifications.endpoints(settings, ground.api_pool, vault, now),
+        uploads=TenantUploads(ground.api_pool, vault, settings.verify_ttl, now),
+        client_auths=TenantClientAuths(ground.api_pool, now),
+        witness=propagation,
+        upstreams=services.upstreams(pool, vault),
         now=now,
     )
     return Parts(handlers, _room(limits, authorities, pool), loops, propagation, deliverer.wake, app)

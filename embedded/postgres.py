@@ -40,7 +40,7 @@ SETTINGS = {
 }
 # The data is thrown away with its directory, so nothing need survive a power cut. It survives a killed server:
 # each commit is written to the kernel's page cache (which synchronous_commit=off would put off).
-UNSAFE_AT_POWER_LOSS = {"fsync": "off", "full_page_writes": "off"}
+UNSAFE_AT_POWER_LOSS = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
 
 
 @dataclass(slots=True)

@@ -6,28 +6,26 @@ browser ─▶ Envoy ─▶ two upstreams          PostgreSQL · OpenBao (Vault,
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Template
 
 import httpx
 
-from core import vault
-from embedded import debian
+from embedded import debian, operator
 from embedded.browser import Browser
 from embedded.challenge_zone import ChallengeZone
 from embedded.dns_process import DnsProcess
-from embedded.envoy import Envoy, endpoints
+from embedded.envoy import Envoy
 from embedded.identity import IdentityProvider
 from embedded.openbao import OpenBao
+from embedded.operator import command
 from embedded.pebble import Pebble
 from embedded.pki import Pki
 from embedded.ports import LOOPBACK, can_bind, free_port, free_ports
 from embedded.postgres import Postgres
-from embedded.process import Process, ServerFailed, children, run
+from embedded.process import Process, ServerFailed, children
 from embedded.upstream_process import UpstreamProcess
 from embedded.vault_mount import VaultMount
 
@@ -35,7 +33,6 @@ PLATFORM = "platform.test"
 TARGET = f"custom.{PLATFORM}"
 CHALLENGES = f"acme.{PLATFORM}"
 MOUNT = "secret"
-ENVOY_TEMPLATE = Path(__file__).parent.parent / "envoy" / "static.yaml"
 STOP_GRACE = 20.0
 
 Report = Callable[[str], None]
@@ -111,10 +108,6 @@ class Stack:
             env=self.sidecar_environment,
         )
         return self.sidecar
-
-
-def command(name: str) -> list[str]:
-    return [sys.executable, "-m", "cli", name]
 
 
 def answers(url: str) -> Callable[[], Awaitable[bool]]:
@@ -204,7 +197,7 @@ async def start(
         )
 
         mount = await VaultMount.create(openbao, MOUNT)
-        await store_default_certificate(openbao, pki)
+        await operator.store_default_certificate(openbao, pki, PLATFORM, MOUNT)
         await postgres.create_database("nameplate")
         common = {
             "NAMEPLATE_PLATFORM_DOMAIN": PLATFORM,
@@ -250,56 +243,33 @@ async def start(
                 "NAMEPLATE_XDS_ADDRESS": f"unix:{home}/run/xds.sock",
                 "NAMEPLATE_ADMIN_LISTEN": f"{LOOPBACK}:{admin_port}",
                 "NAMEPLATE_STATE_DIR": str(home / "sidecar"),
+                "NAMEPLATE_LISTEN_ADDRESS": LOOPBACK,
+                "NAMEPLATE_HTTP_PORT": str(http_port),
+                "NAMEPLATE_HTTPS_PORT": str(https_port),
+                "NAMEPLATE_ACCESS_LOG": str(home / "access.log"),
                 **(sidecar or {}),
             },
         )
         (home / "run").mkdir(mode=0o700)
         (home / "sidecar").mkdir(mode=0o700)
         servers.push_async_callback(stop_processes, stack)
-        await migrate(stack)
+        await operator.migrate(stack.dsn())
         report("database migrated: three roles, row level security forced")
         await stack.start_control()
         report(f"control, with the tenants' REST API on {stack.api_url}")
+        await operator.put_default_service(
+            stack.api_url, identity.operator_token(), [upstream.port for upstream in upstreams]
+        )
+        report("the upstreams are the service `default`, by the operators' API")
         await stack.start_sidecar()
         report(f"sidecar, with health and metrics on {stack.admin_url}")
-        stack.envoy = await servers.enter_async_context(Envoy.start(home, envoy_configuration(stack)))
+        bootstrap = await operator.bootstrap(stack.sidecar_environment)
+        stack.envoy = await servers.enter_async_context(Envoy.start(home, bootstrap))
         report(f"Envoy 1.40 on {LOOPBACK}:{http_port} (http) and {LOOPBACK}:{https_port} (https)")
         yield stack
-
-
-async def store_default_certificate(openbao: OpenBao, pki: Pki) -> None:
-    """The platform's own wildcard certificate, as an operator would put it into Vault."""
-    certificate = await pki.issue([f"*.{PLATFORM}", PLATFORM])
-    await openbao.request(
-        "POST",
-        f"{MOUNT}/data/{vault.DEFAULT_CERTIFICATE}",
-        {"data": {"chain": certificate.chain_pem, "key": certificate.key_pem}},
-    )
-
-
-async def migrate(stack: Stack) -> None:
-    await run(command("migrate"), env={"NAMEPLATE_OWNER_DATABASE_URL": stack.dsn()})
 
 
 async def stop_processes(stack: Stack) -> None:
     for process in (stack.sidecar, stack.control):
         if process is not None and process.returncode is None:
             await process.stop(STOP_GRACE)
-
-
-def envoy_configuration(stack: Stack) -> str:
-    """The configuration that operators use, with this stack's addresses."""
-    return Template(ENVOY_TEMPLATE.read_text()).substitute(
-        NODE_ID="edge-1",
-        LISTEN_ADDRESS=LOOPBACK,
-        HTTP_PORT=stack.http_port,
-        HTTPS_PORT=stack.https_port,
-        CHECK_SOCKET=stack.home / "run" / "check.sock",
-        XDS_SOCKET=stack.home / "run" / "xds.sock",
-        UPSTREAMS=endpoints(*(upstream.port for upstream in stack.upstreams)),
-        ACCESS_LOG=stack.home / "access.log",
-        ADMIN_ADDRESS=LOOPBACK,
-        ADMIN_PORT=0,
-        MAX_CLIENTS=10_000,
-        MAX_HEAP_BYTES=2 << 30,
-    )

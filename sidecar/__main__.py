@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from sidecar.app import main
+from sidecar.process import main
 
 parser = argparse.ArgumentParser(prog="sidecar")
 parser.add_argument("--replace", action="store_true", help="take over from the sidecar that has the addresses")

@@ -1,7 +1,8 @@
-"""The sidecar's own HTTP: /livez, /readyz and /metrics, on uvicorn. Plain, so it belongs on loopback.
+"""The sidecar's own HTTP: /livez, /readyz, /metrics and /explain, on uvicorn. Plain, so it belongs on loopback.
 
 /livez says that the event loop turns. /readyz is 200 when the directory can answer (loaded, or restored from a
 snapshot) and the sockets are bound, and not while draining; its JSON also says how fresh the answers are.
+/explain says what would happen to a host, and why (sidecar.explain).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 import uvicorn
 
+from sidecar.explain.explain import Explain, ExplainBusy
+from sidecar.explain.question import QuestionError, parse_question
 from sidecar.readiness import Readiness
 
 JSON = b"application/json"
@@ -31,12 +34,18 @@ class Admin:
     """An ASGI application. `readiness` and `metrics` are read on the loop; `metrics` returns what renders the text,
     which is done in a thread, because ten thousand certificates take long enough to hold up checks."""
 
-    def __init__(self, readiness: Callable[[], Readiness], metrics: Callable[[], Callable[[], bytes]]) -> None:
+    def __init__(
+        self,
+        readiness: Callable[[], Readiness],
+        metrics: Callable[[], Callable[[], bytes]],
+        explain: Explain | None = None,
+    ) -> None:
         self._readiness = readiness
         self._metrics = metrics
+        self._explain = explain
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        status, content_type, body = await self._answer(scope["method"], scope["path"])
+        status, content_type, body = await self._answer(scope["method"], scope["path"], scope["query_string"])
         headers = [
             (b"content-type", content_type),
             (b"content-length", str(len(body)).encode()),
@@ -45,7 +54,7 @@ class Admin:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _answer(self, method: str, path: str) -> tuple[int, bytes, bytes]:
+    async def _answer(self, method: str, path: str, query: bytes) -> tuple[int, bytes, bytes]:
         if method not in {"GET", "HEAD"}:
             return 405, TEXT, b"Only GET and HEAD.\n"
         match path:
@@ -56,8 +65,18 @@ class Admin:
                 return 200 if readiness.ready else 503, JSON, json.dumps(asdict(readiness)).encode() + b"\n"
             case "/metrics":
                 return 200, METRICS, await asyncio.to_thread(self._metrics())
+            case "/explain" if self._explain is not None:
+                return await self._explained(self._explain, query)
             case _:
-                return 404, TEXT, b"There are /livez, /readyz and /metrics.\n"
+                return 404, TEXT, b"There are /livez, /readyz, /metrics and /explain.\n"
+
+    async def _explained(self, explain: Explain, query: bytes) -> tuple[int, bytes, bytes]:
+        try:
+            status, said = 200, await explain.answer(parse_question(query))
+        except (QuestionError, ExplainBusy) as error:
+            status = 400 if isinstance(error, QuestionError) else 503
+            said = {"code": error.code, "message": error.message}
+        return status, JSON, json.dumps(said).encode() + b"\n"
 
 
 class AdminServer(uvicorn.Server):

@@ -1,6 +1,6 @@
-"""The sidecar as a process: its parts put together, started in order, and ended in order.
+"""The sidecar: its parts put together, started in order, and ended in order. (The process: sidecar.process.)
 
- start     no core dumps · settings · addresses · the directory (snapshot, then PostgreSQL) · checks answered ·
+ start     addresses · the directory (snapshot, then PostgreSQL) · checks answered ·
            then what no check waits for: Vault, discovery streams, administration · ready
  replace   another sidecar answers meanwhile, so nothing is published before all of it is ready, and is as fresh
  serve     each long-running part is started again if it fails; none should
@@ -14,35 +14,30 @@ from __future__ import annotations
 
 import asyncio
 import math
-import signal
-import socket
-import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from enum import Enum, auto
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
-from core import log as logs
-from core.hardening import harden
-from core.loop import runner
+from sidecar.administration import Administration
 from sidecar.checks import Checks
 from sidecar.directory.service import DirectoryService
-from sidecar.listen import Endpoint, ListenError, bind_tcp
+from sidecar.garbage import leave_alone
+from sidecar.listen import Endpoint
+from sidecar.parts import Parts
 from sidecar.readiness import Readiness
-from sidecar.settings import SettingsError, SidecarSettings, read_settings
+from sidecar.settings import SidecarSettings
 from sidecar.socket_path import Holder
-from sidecar.supervisor.contract import ENDED, FAILED, NOT_READY, TAKEN, UNUSABLE
+from sidecar.stop import Stop
 from sidecar.supervisor.link import Link
 from sidecar.xds.ended import EndedRegistrations
 
 if TYPE_CHECKING:
-    from sidecar.admin import AdminServer
     from sidecar.discovery import Discovery
 
 # A third of all modules, which no check needs.
-LATE = ("sidecar.discovery", "sidecar.admin", "sidecar.metrics")
+LATE = ("sidecar.discovery", "sidecar.admin", "sidecar.metrics", "sidecar.authz.client_examination")
 
 # Seconds. While the directory is read, checks are first in line for the processor; if it takes longer, who looks after
 # the process is told that it is alive.
@@ -52,36 +47,18 @@ LOAD_PATIENCE = 5.0
 # … unless another sidecar answers, which has read every change. It goes on if its successor has not done so either.
 REPLACE_PATIENCE = 60.0
 LOAD_PROBE = 0.01
+# The first build of Envoy's configuration, 1.2 s of processor time, while the other one goes on answering.
+BUILD_PATIENCE = 10.0
 # The other one goes on answering until it is noticed, so it need not be soon.
 WATCH_INTERVAL = 0.25
 # A successor that could not start in that time may the next time.
 LOST_INTERVAL = 10.0
-RESTART_DELAY = 1.0
 # Calls under way take at most authz's LOAD_DEADLINE; a longer one is stuck.
 DRAIN_GRACE = 2.0
 
 ADMIN = "administration"
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-class Stop(Enum):
-    """Why it ends."""
-
-    TOLD = auto()
-    REPLACED = auto()
-    SOCKET_LOST = auto()
-    NOT_READY = auto()
-    ADMIN_ENDED = auto()
-
-
-EXIT_CODES = {
-    Stop.TOLD: ENDED,
-    Stop.REPLACED: TAKEN,
-    Stop.SOCKET_LOST: FAILED,
-    Stop.ADMIN_ENDED: FAILED,
-    Stop.NOT_READY: NOT_READY,
-}
 
 
 class Sidecar:
@@ -110,10 +87,9 @@ class Sidecar:
         self.checks = Checks(self.directory)
         self._endpoint = Endpoint(settings.check_address, settings.tls(), replace=replace)
         self._xds_endpoint = Endpoint(settings.xds_address, settings.tls(), replace=replace)
-        self._admin_socket: socket.socket | None = None
-        self._admin: AdminServer | None = None
+        self._administration = Administration(settings.admin_listen, replace=replace)
         self.discovery: Discovery | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._parts = Parts()
         self._stopped: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._published = False
 
@@ -125,8 +101,9 @@ class Sidecar:
     async def run(self) -> Stop:
         """Answer until stopped. Raises ListenError, with nothing left behind."""
         try:
-            self._bind()
-            self._keep_running("directory", self.directory.run)
+            for each in (self._administration, self._endpoint, self._xds_endpoint):
+                each.bind()
+            self._parts.keep_running("directory", self.directory.run)
             if await (self._start() if self._is_alone() else self._start_as_successor()):
                 await self._became_the_one()
             return await self._stopped
@@ -140,6 +117,10 @@ class Sidecar:
             why_not = "draining"
         elif not directory.loaded:
             why_not = "the directory is not loaded"
+        elif self.directory.edge.current is None:
+            why_not = "the edge is not loaded"
+        elif not self._is_configured():
+            why_not = "Envoy's configuration is not built"
         elif not self._published:
             why_not = "the sockets are not bound"
         return Readiness(
@@ -153,15 +134,6 @@ class Sidecar:
         )
 
     # --- start
-
-    def _bind(self) -> None:
-        settings = self._settings
-        try:
-            self._admin_socket = bind_tcp(settings.admin_listen, replace=self._replace)
-        except ListenError as error:
-            raise ListenError(error.code, f"NAMEPLATE_ADMIN_LISTEN={error.message}") from error
-        self._endpoint.bind()
-        self._xds_endpoint.bind()
 
     async def _start(self) -> bool:
         """Nobody answers, so checks are answered first. False: stopped meanwhile."""
@@ -188,6 +160,7 @@ class Sidecar:
         elif not self._is_as_good():
             log.error("not_ready", loaded=self._is_loaded(), stale=self.directory.directory.stale)
             self.stop(Stop.NOT_READY)
+        await self._until(self._is_configured, BUILD_PATIENCE)
         if self._stopped.done():
             return False
         await self._answer_checks()
@@ -201,20 +174,28 @@ class Sidecar:
         from sidecar.discovery import Discovery  # noqa: PLC0415
 
         self.discovery = Discovery(self._settings, self.directory, self.ended)
+        self.checks.routing.envoys = self.discovery.secrets.envoys
         for name, part in self.discovery.parts().items():
-            self._keep_running(name, part)
+            self._parts.keep_running(name, part)
         return self.discovery
 
     def _open_administration(self) -> None:
-        from sidecar.admin import Admin, AdminServer  # noqa: PLC0415
+        from sidecar.admin import Admin  # noqa: PLC0415
         from sidecar.metrics import Metrics  # noqa: PLC0415
 
         assert self.discovery is not None  # noqa: S101
-        assert self._admin_socket is not None  # noqa: S101
         servers = {"checks": self.checks.server, "xds": self.discovery.server}
-        metrics = Metrics(self.directory.stats, self.checks.stats, servers, self.discovery.secrets)
-        self._admin = AdminServer.of(Admin(self.readiness, metrics.read))
-        self._keep(ADMIN, self._admin.serve(sockets=[self._admin_socket]), Stop.ADMIN_ENDED)
+        metrics = Metrics(
+            self.directory.stats,
+            self.directory.edge_stats,
+            self.checks.stats,
+            servers,
+            self.discovery.secrets,
+            self.discovery.resources,
+        )
+        explain = self.discovery.explain(self.checks.policy, self.checks.routing, self.readiness)
+        answering = self._administration.serve(Admin(self.readiness, metrics.read, explain))
+        self._parts.keep(ADMIN, answering, lambda: self.stop(Stop.ADMIN_ENDED))
 
     async def _answer_checks(self) -> None:
         self.checks.health.serve()
@@ -246,7 +227,8 @@ class Sidecar:
     async def _became_the_one(self) -> None:
         self._published = True
         self.directory.feed.telling = True
-        self._keep("watch", self._watch(), Stop.SOCKET_LOST)
+        self._parts.keep("watch", self._watch(), lambda: self.stop(Stop.SOCKET_LOST))
+        leave_alone()
         self._link.ready()
         log.info("sidecar_serving", check_address=str(self._endpoint.address), names=len(self.directory.directory))
 
@@ -263,23 +245,12 @@ class Sidecar:
                     return
                 await asyncio.sleep(LOST_INTERVAL)
 
-    def _keep_running(self, name: str, part: Callable[[], Awaitable[None]]) -> None:
-        self._tasks.append(asyncio.create_task(keep_running(name, part), name=name))
-
-    def _keep(self, name: str, part: Coroutine[Any, Any, None], why: Stop) -> None:
-        """Its end is ours."""
-
-        def ended(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and task.exception() is not None:
-                log.critical("part_failed", part=name, exc_info=task.exception())
-            self.stop(why)
-
-        task = asyncio.create_task(part, name=name)
-        task.add_done_callback(ended)
-        self._tasks.append(task)
-
     def _is_loaded(self) -> bool:
-        return self.directory.directory.loaded
+        return self.directory.directory.loaded and self.directory.edge.current is not None
+
+    def _is_configured(self) -> bool:
+        """Whether an Envoy that connects would be given what it is to do."""
+        return self.discovery is not None and self.discovery.resources.settled
 
     def _is_as_good(self) -> bool:
         """As the one that answers, which follows the changes."""
@@ -298,7 +269,7 @@ class Sidecar:
         if why is Stop.REPLACED:  # what both would use belongs to the other one
             self.directory.feed.telling = False
             self.directory.saver.final = False
-            self._close_administration()
+            self._administration.close()
         self.checks.health.shut_down()
         if self.discovery is not None:
             self.discovery.health.shut_down()
@@ -306,55 +277,8 @@ class Sidecar:
         await asyncio.gather(
             self.checks.drain(DRAIN_GRACE), *([self.discovery.drain(DRAIN_GRACE)] if self.discovery else [])
         )
-        self._close_administration()
-        for task in self._tasks:
-            if task.get_name() != ADMIN:
-                task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._administration.close()
+        await self._parts.end(lasting=ADMIN)
         if self.discovery is not None:
             await self.discovery.close()
         log.info("sidecar_ended", why=why.name.lower())
-
-    def _close_administration(self) -> None:
-        if self._admin is not None:
-            self._admin.should_exit = True
-        elif self._admin_socket is not None:
-            self._admin_socket.close()
-
-
-async def keep_running(name: str, part: Callable[[], Awaitable[None]]) -> None:
-    """Run it until cancelled, and again if it ends: what is in memory goes on being served meanwhile."""
-    while True:
-        try:
-            await part()
-            log.error("part_ended", part=name)
-        except Exception:  # the top of the loop: logged with its traceback, and tried again
-            log.exception("part_failed", part=name)
-        await asyncio.sleep(RESTART_DELAY)
-
-
-async def run(settings: SidecarSettings, link: Link, *, replace: bool) -> int:
-    """The whole process on the running loop. Returns the exit code. Raises ListenError."""
-    sidecar = Sidecar(settings, link, replace=replace)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, sidecar.stop, Stop.TOLD)
-    link.watch(on_replaced=lambda: sidecar.stop(Stop.REPLACED), on_gone=lambda: sidecar.stop(Stop.TOLD))
-    try:
-        return EXIT_CODES[await sidecar.run()]
-    finally:
-        link.close()
-
-
-def main(*, supervisor: int | None = None, replace: bool = False) -> int:
-    """Returns the exit code. `supervisor`: the descriptor of a Link. `replace`: another sidecar has the addresses."""
-    harden()
-    try:
-        settings = read_settings()
-        logs.configure("sidecar", settings.log_level)
-        with runner() as loop:
-            return loop.run(run(settings, Link(supervisor), replace=replace))
-    except (SettingsError, ListenError) as error:
-        for line in error.message.splitlines():
-            print(f"nameplate sidecar: {line}", file=sys.stderr)  # noqa: T201 -- for whoever started it
-        return UNUSABLE

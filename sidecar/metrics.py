@@ -6,6 +6,7 @@ Counting is the parts' own business and costs the hot path an addition; this fil
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from sidecar.directory.stats import DirectoryStats
+from sidecar.edge.stats import EdgeStats
 from sidecar.grpcfast import Server
 
 PREFIX = "nameplate_"
@@ -22,7 +24,18 @@ PREFIX = "nameplate_"
 class Secrets(Protocol):
     def stats(self) -> Mapping[str, float]: ...
 
+    def type_stats(self) -> Mapping[str, Mapping[str, float]]: ...
+
     def expiries(self) -> Iterable[tuple[str, float]]: ...
+
+
+class Resources(Protocol):
+    """sidecar.xds.resources.resources.Resources"""
+
+    @property
+    def left_out(self) -> Mapping[tuple[str, str], str]: ...
+
+    def stats(self) -> Mapping[str, float]: ...
 
 
 class Metrics:
@@ -31,28 +44,44 @@ class Metrics:
     def __init__(
         self,
         directory: Callable[[], DirectoryStats],
+        edge: Callable[[], EdgeStats],
         checks: Callable[[], Mapping[str, int]],
         servers: Mapping[str, Server],
         secrets: Secrets,
+        resources: Resources,
     ) -> None:
         self._directory = directory
+        self._edge = edge
         self._checks = checks
         self._servers = servers
         self._secrets = secrets
+        self._resources = resources
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
     def read(self) -> Callable[[], bytes]:
         """Take the figures now; calling the result makes the text (format 0.0.4), in any thread."""
         directory, checks, secrets = self._directory(), self._checks(), dict(self._secrets.stats())
+        edge = self._edge()
+        types = self._secrets.type_stats()
         servers = list(server_families(self._servers))
         expiries = list(self._secrets.expiries())
+        resources, left_out = self._resources.stats(), Counter(kind for kind, _ in self._resources.left_out)
 
         def families() -> Iterator[Metric]:
             yield from directory_families(directory)
+            yield from edge_families(edge)
             yield counter("checks", "Answered ext_authz checks.", checks, "outcome")
             yield from servers
             yield from secret_families(secrets)
+            yield from type_families(types)
+            yield gauge("xds_left_out", "Rows of which nothing can be built for Envoy, by kind.", left_out, "kind")
+            yield summary(
+                "xds_build_seconds",
+                "Builds of Envoy's configuration, in processor time.",
+                resources["builds"],
+                resources["build_seconds"],
+            )
             yield gauge(
                 "certificate_not_after_timestamp_seconds",
                 "End of validity of each certificate in memory.",
@@ -100,6 +129,24 @@ def directory_families(stats: DirectoryStats) -> Iterator[Metric]:
         yield gauge("snapshot_timestamp_seconds", "When the last snapshot was written.", stats.snapshot_saved_at)
 
 
+def edge_families(stats: EdgeStats) -> Iterator[Metric]:
+    yield gauge("edge_loaded", "1 once services and client authentication were read.", stats.loaded)
+    yield gauge("edge_rows", "What all domains share, by kind.", stats.rows, "kind")
+    yield gauge("edge_left_out", "Rows that cannot be used, by kind.", stats.left_out, "kind")
+    yield gauge(
+        "identity_not_after_timestamp_seconds",
+        "End of validity of each certificate that upstreams are shown.",
+        stats.identities,
+        "identity",
+    )
+    yield counter("edge_changes", "Times the edge was another one.", stats.changes)
+    yield summary("edge_load_seconds", "Times the edge was read.", stats.loads, stats.load_seconds)
+    yield counter("edge_snapshot_saves", "Snapshots of the edge written.", stats.snapshot_saves)
+    yield counter("edge_snapshot_failures", "Snapshots of the edge that could not be written.", stats.snapshot_failures)
+    if stats.changed_at is not None:
+        yield gauge("edge_changed_timestamp_seconds", "When the edge was last another one.", stats.changed_at)
+
+
 def server_families(servers: Mapping[str, Server]) -> Iterator[Metric]:
     """Their connections are Envoy's worker threads, and its main thread's."""
     counts = {socket: server.counters for socket, server in servers.items()}
@@ -145,6 +192,18 @@ def secret_families(stats: Mapping[str, float]) -> Iterator[Metric]:
         stats["fetch_seconds"],
     )
     yield counter("certificate_fetch_failures", "Fetches that gave no certificate.", stats["fetch_failures"])
+
+
+def type_families(stats: Mapping[str, Mapping[str, float]]) -> Iterator[Metric]:
+    """`stats`: by the type's short name."""
+
+    def each(name: str) -> dict[str, float]:
+        return {type_name: figures[name] for type_name, figures in stats.items()}
+
+    yield counter("xds_resources_sent", "Resources sent to Envoy.", each("sent"), "type")
+    yield counter("xds_resources_removed", "Resources that Envoy was told are not there.", each("removed"), "type")
+    yield counter("xds_nacks", "Responses that Envoy rejected.", each("nacks"), "type")
+    yield gauge("xds_rejected", "Resources of which some Envoy's last word was a rejection.", each("rejected"), "type")
 
 
 # A figure, or one for each value of a label, or for each tuple of values of several.

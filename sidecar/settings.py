@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from sidecar.listen import (
     parse_address,
     parse_tcp_address,
 )
+from sidecar.xds.resources.plan import Lane, ListenerPlan
 
 
 class SettingsError(NameplateError):
@@ -68,13 +70,35 @@ class SidecarSettings(VaultSettings):
     tls_key_file: FilePath | None = Field(None, description="PEM key.")
     tls_client_ca_file: FilePath | None = Field(None, description="PEM of the CA whose clients may connect.")
 
+    lane: Lane = Field("request", description="`connection`: Envoy asks once a connection (docs/lanes.md).")
+    listen_address: str = Field("0.0.0.0", description="IP address of Envoy's listeners; `::` is IPv6 and IPv4.")
+    http_port: int = Field(80, ge=1, le=65535, description="Envoy's plain listener, as Envoy sees it.")
+    https_port: int = Field(443, ge=1, le=65535, description="Envoy's TLS listener, as Envoy sees it.")
+    proxy_protocol: bool = Field(False, description="Before Envoy is a load balancer that speaks PROXY protocol.")
+    access_log: str = Field("/dev/stdout", description="A file on Envoy's machine, JSON lines; empty: none.")
+
     admin_listen: Annotated[TcpAddress, NoDecode, BeforeValidator(_tcp_address)] = Field(
-        TcpAddress("127.0.0.1", 9902), description="HOST:PORT of /livez, /readyz and /metrics; plain HTTP."
+        TcpAddress("127.0.0.1", 9902), description="HOST:PORT of /livez, /readyz, /metrics and /explain; plain HTTP."
     )
     state_dir: Path = Field(Path("/var/lib/nameplate"), description="Where the directory's snapshot is kept.")
     directory_capacity: int = Field(2_000_000, ge=1, description="Names in memory; above, a miss is loaded.")
     misses_per_second: int = Field(200, ge=1, description="Loads from PostgreSQL a second, at most.")
     log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$")
+
+    @field_validator("listen_address")
+    @classmethod
+    def _ip_address(cls, value: str) -> str:
+        try:
+            return str(ip_address(value))
+        except ValueError:
+            raise ValueError("is no IP address (without brackets and port)") from None
+
+    @field_validator("access_log")
+    @classmethod
+    def _log_file(cls, value: str) -> str:
+        if value and (not value.startswith("/") or not value.isprintable()):
+            raise ValueError("is not an absolute path")
+        return value
 
     @field_validator("state_dir")
     @classmethod
@@ -94,6 +118,8 @@ class SidecarSettings(VaultSettings):
             )
         if self.check_address == self.xds_address:
             raise ValueError("NAMEPLATE_CHECK_ADDRESS and NAMEPLATE_XDS_ADDRESS must differ")
+        if self.http_port == self.https_port:
+            raise ValueError("NAMEPLATE_HTTP_PORT and NAMEPLATE_HTTPS_PORT must differ")
         return self
 
     @model_validator(mode="after")
@@ -103,6 +129,11 @@ class SidecarSettings(VaultSettings):
             name = f"{socket.gethostname()}:{self.admin_listen.port or os.getpid()}"
             object.__setattr__(self, "sidecar_id", name)
         return self
+
+    def listener_plan(self) -> ListenerPlan:
+        return ListenerPlan(
+            self.lane, self.listen_address, self.http_port, self.https_port, self.proxy_protocol, self.access_log
+        )
 
     def tls(self) -> TlsFiles | None:
         if self.tls_cert_file is None or self.tls_key_file is None or self.tls_client_ca_file is None:

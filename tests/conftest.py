@@ -20,7 +20,6 @@ import inspect
 import itertools
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from embedded import debian
+from embedded import debian, memory
 from embedded.background import Background
 from embedded.database import Database
 from embedded.dns import DnsServer
@@ -133,9 +132,9 @@ def time_scale() -> float:
 @pytest.fixture(scope="session")
 def session_dir() -> Iterator[Path]:
     """Everything that the servers of this session write, removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="nameplate-test-") as directory:
-        Path(directory).chmod(0o711)  # root's PostgreSQL runs as another user, who must get through
-        yield Path(directory)
+    with memory.directory("nameplate-test-") as directory:
+        directory.chmod(0o711)  # root's PostgreSQL runs as another user, who must get through
+        yield directory
 
 
 @pytest.fixture

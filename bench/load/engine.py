@@ -71,8 +71,18 @@ class Samples:
             self.failed.append((at, at + latency))
 
 
-def open_loop(target: Target, rate: float, seconds: float, clock: Callable[[], float] = time.monotonic) -> Samples:
-    """`rate` operations a second for `seconds`, evenly spaced."""
+def never() -> bool:
+    return False
+
+
+def open_loop(
+    target: Target,
+    rate: float,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    stopped: Callable[[], bool] = never,
+) -> Samples:
+    """`rate` operations a second for `seconds` or until `stopped`, evenly spaced."""
     samples = Samples()
     count = max(1, round(rate * seconds))
     waiting: deque[int] = deque()
@@ -83,6 +93,9 @@ def open_loop(target: Target, rate: float, seconds: float, clock: Callable[[], f
     end = start + count / rate + GRACE
     while finished < count and clock() < end:
         now = clock()
+        if stopped() and due < count:
+            count, end = due, now + GRACE
+            continue
         while due < count and start + due / rate <= now:
             waiting.append(due)
             samples.lag.append(now - start - due / rate)
@@ -101,7 +114,7 @@ def open_loop(target: Target, rate: float, seconds: float, clock: Callable[[], f
     for ticket in (*under_way, *waiting):
         samples.record(ticket / rate, GRACE, UNFINISHED)
     samples.seconds = clock() - start
-    samples.cpu = (time.process_time() - cpu) / count
+    samples.cpu = (time.process_time() - cpu) / max(1, count)
     return samples
 
 
@@ -111,8 +124,9 @@ def closed_loop(
     seconds: float,
     limit: int | None = None,
     clock: Callable[[], float] = time.monotonic,
+    stopped: Callable[[], bool] = never,
 ) -> Samples:
-    """`depth` operations under way at any time, for `seconds` or until `limit` of them were begun."""
+    """`depth` operations under way at any time, for `seconds`, until `limit` of them were begun or `stopped`."""
     samples = Samples()
     begun: dict[int, float] = {}
     next_ticket = 0
@@ -121,6 +135,8 @@ def closed_loop(
     end = start + seconds
     while True:
         now = clock()
+        if stopped():
+            end = min(end, now)
         over = now >= end or (limit is not None and next_ticket >= limit)
         if (over and not begun) or now >= end + GRACE:
             break

@@ -1,8 +1,8 @@
-"""TLS handshakes, each on a TCP connection of its own: whole ones, and ones that are to be refused.
+"""TLS handshakes, each on a TCP connection of its own: whole ones, and ClientHellos that are answered or refused.
 
-A whole one ends when the client has the server's Finished (RFC 8446, 4.4.4). A refused one is a ClientHello as the TLS
-library writes it, with another name of the same width put in: that costs so little that a thousand a second are no
-matter.
+A whole one ends when the client has the server's Finished (RFC 8446, 4.4.4), which costs a client more than the server.
+A ClientHello is as the TLS library writes it, with another name of the same width put in: that costs so little that a
+thousand a second are no matter. It is answered by a ServerHello, which Envoy sends with the certificate and not before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import ssl
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from bench.load.engine import OK, Done
 from bench.load.https import any_certificate
@@ -21,7 +22,9 @@ AT_ONCE = 400
 REFUSED = "refused"
 SERVED = "served"
 CLOSED = "closed"
-ALERT, HANDSHAKE_FAILURE = 21, 40  # RFC 8446, 5.1 and 6
+UNEXPECTED = "unexpected"
+ALERT, HANDSHAKE = 21, 22  # RFC 8446, 5.1
+HANDSHAKE_FAILURE, SERVER_HELLO = 40, 2  # RFC 8446, 6 and 4
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # else tens of thousands of ports would wait out their time
 
 
@@ -34,6 +37,18 @@ def connect(address: tuple[str, int]) -> socket.socket:
     with suppress(BlockingIOError):
         made.connect(address)
     return made
+
+
+class Attempt(Protocol):
+    """On a connection of its own. `wants_to_write`: what `go_on` waits for."""
+
+    fileno: int
+    wants_to_write: bool
+
+    def go_on(self) -> str | None:
+        """Its outcome, or None: not yet."""
+
+    def close(self) -> None: ...
 
 
 class Whole:
@@ -70,13 +85,14 @@ class Whole:
         (self._tls or self._raw).close()
 
 
-class Refusal:
-    """A ClientHello, and the alert that should come."""
+class Hello:
+    """A ClientHello, and whether what comes is what should: an alert if it is `refused`, else a ServerHello."""
 
-    def __init__(self, raw: socket.socket, hello: bytes) -> None:
+    def __init__(self, raw: socket.socket, hello: bytes, *, refused: bool) -> None:
         self.fileno = raw.fileno()
         self._raw = raw
         self._hello = hello
+        self._wanted = REFUSED if refused else SERVED
         self.wants_to_write = True
 
     def go_on(self) -> str | None:
@@ -90,15 +106,11 @@ class Refusal:
             return None
         except OSError:
             return CLOSED
-        if answer[:1] == bytes((ALERT,)) and answer[6:7] == bytes((HANDSHAKE_FAILURE,)):
-            return OK
-        return SERVED if answer else CLOSED
+        outcome = answered(answer)
+        return OK if outcome == self._wanted else outcome
 
     def close(self) -> None:
         self._raw.close()
-
-
-Attempt = Whole | Refusal
 
 
 class Handshakes:
@@ -115,14 +127,14 @@ class Handshakes:
         return cls(lambda ticket: Whole(connect((host, port)), name(ticket), context))
 
     @classmethod
+    def answered(cls, host: str, port: int, name: Callable[[int], str]) -> Handshakes:
+        """Names as of bench.names.hostname."""
+        return cls(_hellos(host, port, name, refused=False))
+
+    @classmethod
     def refused(cls, host: str, port: int, first: int) -> Handshakes:
         """Of unregistered names, none twice."""
-        hello, stand_in = client_hello(unknown(0)), unknown(0).encode()
-
-        def begin(ticket: int) -> Attempt:
-            return Refusal(connect((host, port)), hello.replace(stand_in, unknown(first + ticket).encode()))
-
-        return cls(begin)
+        return cls(_hellos(host, port, lambda ticket: unknown(first + ticket), refused=True))
 
     def readers(self) -> Sequence[int]:
         return [handle for handle, (_, attempt) in self._attempts.items() if not attempt.wants_to_write]
@@ -155,6 +167,25 @@ class Handshakes:
         self.flush()
         for _, attempt in self._attempts.values():
             attempt.close()
+
+
+def _hellos(host: str, port: int, name: Callable[[int], str], *, refused: bool) -> Callable[[int], Attempt]:
+    stand_in = name(0)
+    hello = client_hello(stand_in)
+
+    def begin(ticket: int) -> Attempt:
+        return Hello(connect((host, port)), hello.replace(stand_in.encode(), name(ticket).encode()), refused=refused)
+
+    return begin
+
+
+def answered(record: bytes) -> str:
+    """What the first record of a server says (its first 7 bytes are enough)."""
+    if len(record) < 7:
+        return CLOSED
+    if record[0] == ALERT and record[6] == HANDSHAKE_FAILURE:
+        return REFUSED
+    return SERVED if record[0] == HANDSHAKE and record[5] == SERVER_HELLO else UNEXPECTED
 
 
 def client_hello(name: str) -> bytes:

@@ -23,23 +23,22 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 class Http2Client:
-    """Bytes in, finished streams out. `authority` and `path` are those of every request."""
+    """Bytes in, finished streams out. `authority`, `path` and `deadline` (b"": none) are those of every request."""
 
-    def __init__(self, authority: str, path: bytes) -> None:
+    def __init__(self, authority: str, path: bytes, deadline: bytes = b"10S") -> None:
         encoder = hpack.Encoder()
         encoder.header_table_size = 0
-        block = encoder.encode(
-            [
-                (b":method", b"POST"),
-                (b":scheme", b"http"),
-                (b":path", path),
-                (b":authority", authority.encode()),
-                (b"te", b"trailers"),
-                (b"content-type", b"application/grpc"),
-                (b"grpc-timeout", b"10S"),
-            ],
-            huffman=False,
-        )
+        headers = [
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":path", path),
+            (b":authority", authority.encode()),
+            (b"te", b"trailers"),
+            (b"content-type", b"application/grpc"),
+        ]
+        if deadline:
+            headers.append((b"grpc-timeout", deadline))
+        block = encoder.encode(headers, huffman=False)
         self._headers = len(block).to_bytes(3, "big") + bytes((HEADERS, END_HEADERS))
         self._block = block
         self._next = 1
@@ -61,6 +60,22 @@ class Http2Client:
         self.out += len(message).to_bytes(3, "big") + bytes((DATA, END_STREAM)) + identifier + message
         self.send_window -= len(message)
         return stream
+
+    def open(self) -> int:
+        """Queue a call whose messages are written one by one. Returns its stream."""
+        stream = self._next
+        self._next += 2
+        self.out += self._headers + stream.to_bytes(4, "big") + self._block
+        return stream
+
+    def write(self, stream: int, message: bytes) -> None:
+        """Queue a message of a call that is open, given with its length prefix; at most a frame of it (16 KB)."""
+        self.out += frame(DATA, 0, stream, message)
+        self.send_window -= len(message)
+
+    def take(self, stream: int) -> bytes:
+        """What has come of a call that has not ended, since the last time."""
+        return self._messages.pop(stream, b"")
 
     def receive(self, data: bytes) -> list[tuple[int, bytes | None]]:
         """(stream, message with its length prefix; None if it was reset or had none) of each stream that ended."""

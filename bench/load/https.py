@@ -21,6 +21,35 @@ def any_certificate() -> ssl.SSLContext:
     return context
 
 
+def request(host: str, *, close: bool = False) -> bytes:
+    last = "Connection: close\r\n" if close else ""
+    return f"GET / HTTP/1.1\r\nHost: {host}\r\n{last}\r\n".encode()
+
+
+class Answer:
+    """Of one request, in pieces. `last`: the server says that it is the connection's last one."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.last = False
+
+    def feed(self, data: bytes) -> str | None:
+        """OK or its status, when it is whole."""
+        self._data += data
+        end = self._data.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        head = bytes(self._data[:end]).lower()
+        _, found, rest = head.partition(b"\r\ncontent-length:")
+        length = int(rest.partition(b"\r\n")[0]) if found else 0
+        if len(self._data) < end + 4 + length:
+            return None
+        self._data.clear()
+        self.last = b"\r\nconnection: close" in head
+        status = head[9:12].decode()
+        return OK if status == "200" else status
+
+
 class Connection:
     """Open, with its handshake done. `host`: SNI and Host."""
 
@@ -31,8 +60,8 @@ class Connection:
         self.socket.setblocking(False)
         self.host = host
         self.ticket: int | None = None
-        self._request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-        self._answer = bytearray()
+        self.answer = Answer()
+        self._request = request(host)
 
     def send(self, ticket: int) -> None:
         self.ticket = ticket
@@ -48,22 +77,11 @@ class Connection:
             return CLOSED
         if not data:
             return CLOSED
-        self._answer += data
-        end = self._answer.find(b"\r\n\r\n")
-        if end < 0:
-            return None
-        head = bytes(self._answer[:end]).lower()
-        _, found, rest = head.partition(b"\r\ncontent-length:")
-        length = int(rest.partition(b"\r\n")[0]) if found else 0
-        if len(self._answer) < end + 4 + length:
-            return None
-        self._answer.clear()
-        status = head[9:12].decode()
-        return OK if status == "200" else status
+        return self.answer.feed(data)
 
 
 class Https:
-    """A target. `hosts`: connection n is for host n, and is made again when the server closes it."""
+    """A target. `hosts`: connection n is for host n, and is made again when the server closes it or says it will."""
 
     def __init__(self, host: str, port: int, hosts: Sequence[str]) -> None:
         self._address = (host, port)
@@ -104,6 +122,8 @@ class Https:
             if outcome is CLOSED:
                 if connection in self._free:
                     self._free.remove(connection)
+                self._replace(connection)
+            elif connection.answer.last:
                 self._replace(connection)
             else:
                 connection.ticket = None

@@ -6,10 +6,11 @@ import asyncio
 import json
 import re
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Mapping, Sequence
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from bench.load.engine import Samples
 from bench.load.message import CHECK_PATH, check_request, framed
@@ -43,10 +44,43 @@ class Throughput:
         return self.latency.at(percent)
 
 
-async def generate(plan: Plan, core: int) -> Samples:
+GENERATOR = (sys.executable, "-m", "bench.load")
+
+
+async def generate(plan: Plan, *cores: int) -> Samples:
     """Run our own generator."""
-    output = await run([sys.executable, "-m", "bench.load"], core, plan.to_json().encode())
+    output = await run(GENERATOR, cores, plan.to_json().encode())
     return samples_from_json(output)
+
+
+class Generator:
+    """Our own generator, under way from `start` to `stop`; the plan's `seconds` are the longest that it may take."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, plan: Plan, *cores: int) -> Self:
+        """Returns when its first operation is next. Raises LoadFailed."""
+        process = await _spawn(GENERATOR, cores, given=True)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(plan.to_json().encode())
+        process.stdin.close()
+        if await process.stdout.readline() != b"\n":
+            _output(process, GENERATOR, *await process.communicate())
+        return cls(process)
+
+    async def stop(self) -> Samples:
+        """What is under way is waited for. Raises LoadFailed."""
+        if self._process.returncode is None:
+            self._process.terminate()
+        return samples_from_json(_output(self._process, GENERATOR, *await self._process.communicate()))
+
+    async def kill(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
 
 
 async def wrk(host: str, port: int, *, connections: int, seconds: float, core: int) -> Throughput:
@@ -105,10 +139,28 @@ async def h2load(
     return Throughput(per_second=float(rate[1]), requests=int(counts[1]), failed=sum(int(counts[n]) for n in (2, 3, 4)))
 
 
-async def run(argv: Sequence[str | Path], core: int, given: bytes = b"", env: Mapping[str, str] | None = None) -> str:
-    """Run a program that ends by itself, on a core. Returns its standard output. Raises LoadFailed."""
-    with on_core(core):
-        process = await asyncio.create_subprocess_exec(
+async def run(
+    argv: Sequence[str | Path],
+    cores: int | Collection[int],
+    given: bytes = b"",
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Run a program that ends by itself, on a core or on some. Returns its standard output. Raises LoadFailed."""
+    process = await _spawn(argv, cores, given=bool(given), env=env)
+    try:
+        output, complaint = await process.communicate(given or None)
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
+    return _output(process, argv, output, complaint)
+
+
+async def _spawn(
+    argv: Sequence[str | Path], cores: int | Collection[int], *, given: bool, env: Mapping[str, str] | None = None
+) -> Process:
+    with on_core(*((cores,) if isinstance(cores, int) else cores)):
+        return await asyncio.create_subprocess_exec(
             "setpriv",
             *("--pdeathsig", "KILL", "--"),
             *(str(argument) for argument in argv),
@@ -117,12 +169,9 @@ async def run(argv: Sequence[str | Path], core: int, given: bytes = b"", env: Ma
             stderr=PIPE,
             env=env,
         )
-    try:
-        output, complaint = await process.communicate(given or None)
-    except asyncio.CancelledError:
-        process.kill()
-        await process.wait()
-        raise
+
+
+def _output(process: Process, argv: Sequence[str | Path], output: bytes, complaint: bytes) -> str:
     if process.returncode:
         raise LoadFailed(
             f"{Path(argv[0]).name} exited with {process.returncode}: {complaint.decode()}{output.decode()}"

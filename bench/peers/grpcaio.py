@@ -58,7 +58,7 @@ async def serve(settings: SidecarSettings) -> None:
         capacity=settings.directory_capacity,
         misses_per_second=settings.misses_per_second,
     )
-    checker: Checker[bytes] = Checker(directory.directory, directory.challenges, bytes)
+    checker: Checker[bytes] = Checker(directory.directory, directory.challenges, directory.edge, bytes)
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((Authorization(checker).handler(),))
     server.add_insecure_port(str(settings.check_address))

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from bench import profile
 from bench.ground import Ground
 from bench.result import Report
-from bench.scenarios import check, cold, flood, issuance, lanes, propagation, restart, scale, soak
+from bench.scenarios import check, cold, flood, issuance, lanes, propagation, restart, scale, soak, xds
 
 Scenario = Callable[[Ground, Report, bool], Awaitable[None]]
 
@@ -24,6 +24,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "flood": flood.run,
     "cold": cold.run,
     "restart": restart.run,
+    "xds": xds.run,
 }
 
 EXTRA: Mapping[str, Scenario] = {"issuance": issuance.run, "profile": profile.run, "soak": soak.run}

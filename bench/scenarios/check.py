@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.edge import REQUEST_LANE, Edge, Server, Sockets
+from bench.edge import Edge, Server
+from bench.envoys import REQUEST_LANE, Sockets
 from bench.ground import Ground
 from bench.load.plan import CHECKS, HTTPS, Plan
 from bench.load.tools import Throughput, generate, h2load, wrk

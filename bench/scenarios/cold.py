@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.edge import REQUEST_LANE
+from bench.envoys import REQUEST_LANE
 from bench.ground import Ground
 from bench.load.plan import HANDSHAKES, Plan
 from bench.load.tools import generate

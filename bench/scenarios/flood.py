@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from bench.edge import REQUEST_LANE, Edge, Server
+from bench.edge import Edge, Server
+from bench.envoys import REQUEST_LANE
 from bench.ground import Ground
 from bench.load.engine import OK
 from bench.load.plan import CHECKS, HANDSHAKES, HTTPS, REFUSALS, Plan

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.edge import CONNECTION_LANE, REQUEST_LANE, Edge
+from bench.edge import Edge
+from bench.envoys import CONNECTION_LANE, REQUEST_LANE
 from bench.ground import Ground
 from bench.load.plan import HTTPS, Plan
 from bench.load.tools import Throughput, generate, wrk

@@ -18,7 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.edge import REQUEST_LANE, Edge, Server
+from bench.edge import Edge, Server
+from bench.envoys import REQUEST_LANE
 from bench.ground import Ground
 from bench.load.engine import OK, Samples
 from bench.load.plan import HTTPS, Plan
@@ -26,11 +27,9 @@ from bench.load.tools import generate
 from bench.result import Bound, Line, Plot, Report
 from bench.rows import add_names, add_served
 from bench.scenarios.latency import MILLI, Latencies
-from embedded.process import children
 
 SERVED = 32
 PROBE = 0.005
-POLL = 0.02
 PATIENCE = 60.0
 LONGEST = 120.0  # seconds for all requests
 BETWEEN = 1.0  # seconds from one replacement to the next
@@ -85,7 +84,7 @@ async def _planned(edge: Edge, server: Server, port: int, size: Size, report: Re
 
     async def replace_again(load: asyncio.Task[Samples]) -> None:
         while not load.done():
-            replacements.append(await _replace(server))
+            replacements.append(await server.replace())
             await asyncio.sleep(BETWEEN)
 
     plan = Plan(
@@ -106,7 +105,7 @@ async def _planned(edge: Edge, server: Server, port: int, size: Size, report: Re
 async def _killed(edge: Edge, server: Server, port: int, size: Size, report: Report, latencies: Latencies) -> None:
     async def kill(_load: asyncio.Task[Samples]) -> None:
         await asyncio.sleep(size.seconds / 3)
-        (worker,) = children(server.pid)
+        (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
 
     samples, gap = await _under_load(edge, server, _steady(port, size), kill)
@@ -179,17 +178,6 @@ def _connects(path: Path) -> bool:
             except (ConnectionRefusedError, FileNotFoundError):
                 return False
     return True
-
-
-async def _replace(server: Server) -> float:
-    """SIGHUP, and the seconds until only another process is left."""
-    before = set(children(server.pid))
-    started = time.monotonic()
-    server.process.signal(signal.SIGHUP)
-    async with asyncio.timeout(PATIENCE):
-        while not (now := set(children(server.pid))) or now & before or len(now) != 1:  # noqa: ASYNC110 -- other processes set no event
-            await asyncio.sleep(POLL)
-    return time.monotonic() - started
 
 
 def _failed(samples: Samples) -> int:

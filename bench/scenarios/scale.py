@@ -69,7 +69,7 @@ async def _measure(edge: Edge, count: int, size: Size) -> At:
     first = await edge.start_sidecar(name)
     at.from_postgres, at.cpu_from_postgres = first.seconds_to_ready, cpu_seconds(first.pid)
     await edge.stop(first)  # it leaves its snapshot
-    snapshot = next((edge.home / name).glob("*.snapshot"))
+    snapshot = edge.home / name / "directory.snapshot"
     sidecar = await edge.start_sidecar(name)
     at.from_snapshot, at.cpu_from_snapshot = sidecar.seconds_to_ready, cpu_seconds(sidecar.pid)
     for _ in range(size.rounds):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.edge import REQUEST_LANE, Server
+from bench.edge import Server
+from bench.envoys import REQUEST_LANE
 from bench.ground import Ground
 from bench.load.tools import wrk
 from bench.names import hostname

@@ -17,6 +17,7 @@ from cryptography import x509
 
 from control.certificates.held import Held, transaction_id
 from control.certificates.orders import Limits, Orders
+from control.certificates.propagation import Seen
 from control.domains import transition
 from control.jobs import Job
 from core.certificate import Certificate, ari_id
@@ -127,7 +128,9 @@ class Ledger:
                 connection, job.domain_id, event, self._actor, finding=finding, lease=job.lease_token
             )
             if after.failure_count >= most:
-                events = ["failures_exceeded", *(["retries_exhausted"] if after.status == "verified" else [])]
+                # With a certificate of the tenant's it is served, whatever comes of this one.
+                has_failed = after.status == "verified" and after.uploaded is None
+                events = ["failures_exceeded", *(["retries_exhausted"] if has_failed else [])]
                 for one in events:
                     after = await transition.apply(
                         connection,
@@ -210,14 +213,19 @@ class Ledger:
         async with self._pool.acquire() as connection:
             return await transaction_id(connection)
 
-    async def loaded(self, job: Job) -> None:
-        """The sidecars can serve the certificate: the domain goes live, if it is not."""
+    async def loaded(self, job: Job, seen: Seen | None = None) -> None:
+        """The sidecars can serve the certificate: the domain goes live, if it is not. `seen`: how many have said so."""
         async with self._held.by(job) as (connection, domain):
             if domain.ssl_finding is not None:  # trouble after the certificate was recorded, and it is over
                 await connection.execute("UPDATE custom_domains SET ssl_finding = NULL WHERE id = $1", domain.id)
             if domain.status == "verified":
                 await transition.apply(
-                    connection, job.domain_id, "certificate_loaded", self._actor, lease=job.lease_token
+                    connection,
+                    job.domain_id,
+                    "certificate_loaded",
+                    self._actor,
+                    detail=None if seen is None else seen.to_json(),
+                    lease=job.lease_token,
                 )
 
     async def leave_to_revoke(self, domain_id: UUID) -> None:

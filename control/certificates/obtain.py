@@ -20,7 +20,8 @@ first looks at what PostgreSQL, Vault and the CA have already:
 | stored                | Vault has this very certificate          | write it, check-and-set                        |
 | recorded              | ssl_status is issued or renewed          | certificates row, transition, order issued     |
 | pending_key_destroyed | it is                                    | destroy it                                     |
-| seen                  | the sidecars have read the change        | wait for them                                  |
+| seen                  | the sidecars have read the change, their | wait for them                                  |
+|                       | Envoys have acknowledged it              |                                                |
 | active                | status is active                         | transition                                     |
 
 A renewal is the same on a domain whose ssl_status is `expiring`: the old certificate is served until the sidecars have
@@ -33,11 +34,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import structlog
 
-from control.acme.order import DNS_01, HTTP_01, Order
+from control.acme.order import DNS_01, HTTP_01
 from control.acme.problems import AcmeError
 from control.certificates.authorities import Authorities
 from control.certificates.challenges import DelegatedZone, Dns01, Http01, Solver, kind_of
@@ -45,15 +45,15 @@ from control.certificates.choice import Choice, Chosen, Preflight, PreflightFail
 from control.certificates.exchange import Exchange, OrderFailed
 from control.certificates.key import PendingKey
 from control.certificates.ledger import Ledger
-from control.certificates.orders import OpenOrder
 from control.certificates.patience import OutOfPatience
-from control.certificates.propagation import Propagation
+from control.certificates.placement import Placement
+from control.certificates.propagation import Propagation, Seen
 from control.certificates.troubles import Troubles
 from control.dns.update import DnsUpdateError
+from control.domains.states import PROVEN
 from control.domains.transition import DomainGone
 from control.jobs import Done, Job, LeaseLost, Outcome
 from control.limits.limits import LimitReached
-from control.limits.policy import COUNTED_FOR
 from control.vault import Vault, VaultError
 from core.certificate import Certificate, CertificateError
 from core.domain import Domain, Finding
@@ -78,8 +78,6 @@ STEPS = (
     "active",
 )
 
-# Orders that are written down nowhere are those of workers killed in one moment; beyond these they are not ours.
-MOST_UNRECORDED = 200
 NO_DNS_01 = ("dns_01_unavailable", "A wildcard needs DNS-01, which this installation does not offer.", "operator")
 
 log = structlog.get_logger(__name__)
@@ -91,11 +89,14 @@ class Limits:
 
     `ca`: how long one run waits for the CA to validate, and again to issue; then it makes room for other domains.
     `certificate_seen`: how long for the sidecars; one that is not there by then is in trouble of its own.
+    `certificate_acknowledged`: how long for their Envoys then. Nearly always none has the name, or it takes
+    milliseconds; one that does not answer must not hold up all domains.
     """
 
     failures: int = 10
     ca: timedelta = timedelta(seconds=30)
     certificate_seen: timedelta = timedelta(seconds=15)
+    certificate_acknowledged: timedelta = timedelta(seconds=5)
 
 
 class Obtainer:
@@ -124,6 +125,7 @@ class Obtainer:
         self._now = now
         self._on_step = on_step
         self._choice = Choice(authorities, ledger, preflight, now)
+        self._placement = Placement(ledger, now, on_step)
         self._solvers: dict[str, Solver] = {HTTP_01: Http01(ledger, self._seen)}
         if zone is not None:
             self._solvers[DNS_01] = Dns01(zone)
@@ -156,7 +158,7 @@ class Obtainer:
 
     async def _run(self, job: Job, troubles: Troubles) -> Outcome:
         domain = await self._ledger.domain(job)
-        if domain.ssl_status == "paused" and domain.status in ("active", "moved"):
+        if domain.ssl_status == "paused" and domain.status in PROVEN:
             if domain.status == "moved":
                 return troubles.paused()
             try:
@@ -173,9 +175,9 @@ class Obtainer:
             xid = await self._issue(job, domain, troubles)
         await self._vault.destroy(pending_key_path(domain.id))
         self._on_step("pending_key_destroyed")
-        await self._seen(xid, self._limits.certificate_seen)
+        seen = await self._acknowledged(xid, domain.hostname)
         self._on_step("seen")
-        await self._ledger.loaded(job)
+        await self._ledger.loaded(job, seen)
         self._on_step("active")
         return Done()
 
@@ -212,7 +214,7 @@ class Obtainer:
 
     async def _chain(self, job: Job, domain: Domain, chosen: Chosen, key: PendingKey, solver: Solver, kind: str) -> str:
         exchange = Exchange(chosen.client, domain.hostname, key, self._limits.ca)
-        order = await self._ordered(job, domain, chosen, exchange)
+        order = await self._placement.of(job, domain, chosen, exchange)
         waiting = await exchange.waiting(order, kind)
         if waiting:
             await solver.publish(job, domain, chosen.client, waiting)
@@ -229,47 +231,6 @@ class Obtainer:
         chain = await exchange.download(order)
         self._on_step("downloaded")
         return chain
-
-    async def _ordered(self, job: Job, domain: Domain, chosen: Chosen, exchange: Exchange) -> Order:
-        """The order under way, found again or new."""
-        row, directory_url = chosen.row, chosen.authority.directory_url
-        order = await self._found_again(chosen, exchange)
-        if order is None and (row.url is not None or self._is_late(row)):
-            await self._ledger.orders.close(job, {"type": "order_lost"}, give_back=True)
-            row = await self._ledger.orders.open(job, directory_url, renewal_exempt=chosen.exempt)
-        if order is None:
-            order = await chosen.client.new_order(
-                domain.hostname,
-                profile=chosen.authority.profile,
-                replaces=chosen.replaces,
-                before_plain=partial(self._ledger.orders.spend, job, directory_url) if chosen.exempt else None,
-            )
-        self._on_step("order_sent")
-        if row.url is None:
-            await self._ledger.orders.sent(job, row, order.url)
-        self._on_step("order_known")
-        return order
-
-    def _is_late(self, row: OpenOrder) -> bool:
-        """It was counted so long ago that the CA would count it as another one."""
-        return not row.fresh and self._now() - row.created_at > COUNTED_FOR
-
-    async def _found_again(self, chosen: Chosen, exchange: Exchange) -> Order | None:
-        row = chosen.row
-        if row.url is not None:
-            return await exchange.recall(row.url)
-        if row.fresh:
-            return None
-        # Written down by a run that may have been killed between the CA's answer and the row's update.
-        looked_at = 0
-        async for urls in chosen.client.order_urls():
-            for url in await self._ledger.orders.unrecorded(row.directory_url, urls):
-                looked_at += 1
-                if looked_at > MOST_UNRECORDED:
-                    return None
-                if order := await exchange.matches(url):
-                    return order
-        return None
 
     async def _stored(self, job: Job, certificate: Certificate) -> int:
         """The certificate's version in Vault."""
@@ -290,11 +251,15 @@ class Obtainer:
             raise
         return version
 
-    async def _seen(self, xid: int | None, bound: timedelta) -> None:
+    async def _seen(self, xid: int, bound: timedelta) -> None:
+        if self._propagation is not None:
+            await self._propagation.applied(xid, bound)
+
+    async def _acknowledged(self, xid: int | None, hostname: str) -> Seen | None:
+        """By the sidecars and their Envoys, or by as many as there are when there was time enough."""
         if self._propagation is None:
-            return
+            return None
         if xid is None:  # an earlier run recorded it: whoever has seen a later transaction has seen that one
             xid = await self._ledger.transaction_id()
-        seen = await self._propagation.wait(xid, bound)
-        if seen.seen < seen.known:
-            log.warning("sidecars_behind", seen=seen.seen, known=seen.known)
+        await self._seen(xid, self._limits.certificate_seen)
+        return await self._propagation.acknowledged(xid, self._limits.certificate_acknowledged, hostname)

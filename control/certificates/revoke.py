@@ -1,6 +1,7 @@
 """What is left to do for a deleted domain: its certificates revoked at the CA, its keys destroyed in Vault.
 
 Envoy has refused the name since the deletion was committed; this is about keys that could still be used elsewhere.
+A certificate that the tenant had uploaded is its own to revoke; here its key is destroyed.
 Each step can be repeated. A certificate is destroyed in Vault only after the CA has revoked it (or will never do so),
 because the request needs the certificate itself, which is kept nowhere else.
 """
@@ -22,17 +23,18 @@ from control.certificates import backoff
 from control.certificates.authorities import Authorities
 from control.domains import transition
 from control.jobs import Again, Done, Job, Outcome, assert_held
+from control.uploads import steps
 from control.vault import Vault, VaultError
 from core.certificate import common_name
 from core.domain import Domain
-from core.vault import certificate_path, pending_key_path
+from core.vault import certificate_path, pending_key_path, upload_path
 
 CESSATION_OF_OPERATION = 5  # RFC 5280 section 5.3.1
 # Of a CA that does not know the order, the certificate or the account: it will not do so later either.
 NEVER = frozenset({"", "malformed", "unauthorized", "accountDoesNotExist"})
 
 # As `on_step` is told; `revoked` after each certificate.
-STEPS = ("revoked", "certificate_destroyed", "pending_key_destroyed", "closed")
+STEPS = ("revoked", "certificate_destroyed", "pending_key_destroyed", "upload_destroyed", "closed")
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +88,8 @@ class Revoker:
             self._on_step("certificate_destroyed")
             await self._vault.destroy(pending_key_path(domain.id))
             self._on_step("pending_key_destroyed")
+            await self._vault.destroy(upload_path(domain.id))
+            self._on_step("upload_destroyed")
         except AcmeError as error:
             log.warning("revocation_postponed", code=error.code, reason=str(error))
             delay = backoff.delay(backoff.CA_TROUBLE, job.attempts)
@@ -197,6 +201,8 @@ class Revoker:
         async with self._pool.acquire() as connection, connection.transaction():
             await assert_held(connection, job.domain_id, job.lease_token)
             await connection.execute("DELETE FROM challenges WHERE domain_id = $1", job.domain_id)
+            await connection.execute(steps.END, job.domain_id, "deleted")
+            await connection.execute(steps.CLEAR, job.domain_id)  # an upload may have been on its way to Vault
             await connection.execute(
                 """UPDATE acme_orders SET state = 'failed', problem = '{"type": "domain_deleted"}', updated_at = now()
                    WHERE domain_id = $1 AND state = 'open'""",

@@ -179,7 +179,7 @@ class Troubles:
         )
         log.info("order_failed", hostname=domain.hostname, code=finding.code, failures=domain.failure_count)
         if domain.ssl_status == "paused":
-            return self.paused() if domain.status == "active" else Done()
+            return Done() if domain.status == "failed" else self.paused()
         wait = backoff.delay(backoff.FAILURES, domain.failure_count) if delay is None else delay
         return await self._again(wait, finding.code, f"After a failure: {finding.message}")
 

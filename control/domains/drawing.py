@@ -11,7 +11,13 @@ from control.domains.states import TABLES, Machine, Step
 
 TITLES: Mapping[Machine, tuple[str, str, str]] = {
     "domain": ("Domain status", "pending", "Whose the name is, and whether it is served."),
-    "ssl": ("SSL status", "none", "Where its certificate is in its life."),
+    "ssl": ("SSL status", "none", "Where its managed certificate is in its life."),
+    "upload": (
+        "Uploaded certificate",
+        "none",
+        "Whether the tenant's own certificate stands (docs/uploads.md). It is independent of the other two: whatever\n"
+        "the SSL status is, a proven domain is served with it, and the managed certificate lives on beneath it.",
+    ),
 }
 
 

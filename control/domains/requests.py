@@ -103,7 +103,7 @@ async def verify(connection: Connection, caller: Principal, domain_id: UUID, ver
         raise Unavailable
     await _check_pace(connection, domain_id)
     if domain.status == "failed":
-        await _start_again(connection, caller, domain, verify_ttl)
+        await start_again(connection, caller, domain, verify_ttl)
     else:
         await _audit(connection, caller, domain, "verify_request")
         if domain.status == "moved":
@@ -140,7 +140,7 @@ async def resume(connection: Connection, caller: Principal, domain_id: UUID, ver
     if _resumable(domain) != wanted:  # another job would be wanted now
         raise Unavailable
     if wanted == "proof":
-        await _start_again(connection, caller, domain, verify_ttl)
+        await start_again(connection, caller, domain, verify_ttl)
     else:
         await apply(connection, domain_id, "resumed", actor(caller))
         await connection.execute(TRY_NOW, domain_id)
@@ -159,9 +159,10 @@ async def renew(connection: Connection, caller: Principal, domain_id: UUID) -> R
     # Not before: whoever asks while another's request is on its way is told that the renewal is under way.
     await _check_renewal_pace(connection, domain_id)
     await _audit(connection, caller, domain, "renew_request")
-    if domain.ssl_status != "error":
+    if domain.ssl_status in ("issued", "renewed"):
         await apply(connection, domain_id, "expiry_near", actor(caller), detail={"reason": "requested"})
-    await connection.execute(RENEW_NOW, domain_id)
+    if domain.certificate is not None:  # else it is the first one beneath an uploaded certificate
+        await connection.execute(RENEW_NOW, domain_id)
     await connection.execute(TRY_NOW, domain_id)
     return Requested(await find(connection, caller, domain_id), requested=True)
 
@@ -191,14 +192,14 @@ def _is_being_renewed(domain: Domain) -> bool:
     """Raises DomainsError when there can be no renewal."""
     if domain.status == "moved":
         raise DomainMoved
-    if domain.status != "active" or domain.certificate is None:
+    if domain.status != "active" or domain.in_use is None:
         raise DomainNotActive
     if domain.ssl_status == "paused":
         raise DomainPaused
     return domain.ssl_status in ("expiring", "validating")
 
 
-async def _start_again(connection: Connection, caller: Principal, domain: Domain, verify_ttl: timedelta) -> None:
+async def start_again(connection: Connection, caller: Principal, domain: Domain, verify_ttl: timedelta) -> None:
     """A failed domain has a new window, and its certificate's failures are forgotten."""
     await apply(connection, domain.id, "retry", actor(caller))
     if domain.ssl_status == "paused":

@@ -1,4 +1,4 @@
-"""The two state machines of a custom domain, as one table each. What has no row is refused.
+"""The state machines of a custom domain, as one table each. What has no row is refused.
 
 This file knows no database and no clock. A row is (state, event) → (next state, audited action); a notification with
 the event's name goes to the outbox with it. `docs` and the property tests read the same tables.
@@ -12,7 +12,7 @@ from typing import Literal
 
 from core.errors import NameplateError
 
-Machine = Literal["domain", "ssl"]
+Machine = Literal["domain", "ssl", "upload"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,16 @@ SSL: Mapping[tuple[str, str], Step] = {
     ("paused", "resumed"): Step("error", "ssl_resume"),
 }
 
-TABLES: Mapping[Machine, Mapping[tuple[str, str], Step]] = {"domain": DOMAIN, "ssl": SSL}
+# Beside both of the others, whatever they do: `standing` is what custom_domains.upload_id says (control/uploads).
+UPLOAD: Mapping[tuple[str, str], Step] = {
+    ("none", "uploaded"): Step("standing", "upload"),
+    ("standing", "uploaded"): Step("standing", "upload_replace"),
+    ("standing", "end_near"): Step("standing", "upload_expiring"),
+    ("standing", "ran_out"): Step("none", "upload_expire"),
+    ("standing", "withdrawn"): Step("none", "upload_withdraw"),
+}
+
+TABLES: Mapping[Machine, Mapping[tuple[str, str], Step]] = {"domain": DOMAIN, "ssl": SSL, "upload": UPLOAD}
 
 # Proven: one live row a hostname. A name that has moved away is served while its certificate lasts, and not renewed.
 PROVEN = frozenset({"verified", "active", "moved"})

@@ -25,6 +25,7 @@ from api.service import (
     DomainNotFound,
     DomainsError,
     Entry,
+    Generation,
     HostnameTaken,
     Idempotency,
     KeyReused,
@@ -51,6 +52,7 @@ PAGE = f"""SELECT {COLUMNS} FROM {TABLES}
         AND ($4::text IS NULL OR d.status = $4)
     ORDER BY d.created_at, d.id LIMIT $5"""  # noqa: S608 -- constants
 WAS_OWN = "SELECT true FROM custom_domains WHERE id = $1 AND tenant_id = $2"
+GENERATION = "SELECT domain_generation_v1(id), hostname FROM custom_domains WHERE id = $1 AND tenant_id = $2"
 AUDIT_PAGE = """SELECT id, at, hostname, actor, action, detail FROM audit
     WHERE domain_id = $1 AND tenant_id = $2 AND ($3::bigint IS NULL OR id < $3) ORDER BY id DESC LIMIT $4"""
 DELETE = "UPDATE custom_domains SET deleted_at = now(), updated_at = now() WHERE id = $1"
@@ -149,6 +151,15 @@ class TenantDomains:
                 Entry(row["id"], row["at"], row["hostname"], row["actor"], row["action"], json.loads(row["detail"]))
                 for row in rows
             ]
+
+        return await self._tenancy.transact(caller, work)
+
+    async def generation(self, caller: Principal, domain_id: UUID) -> Generation:
+        async def work(connection: Connection) -> Generation:
+            row = await connection.fetchrow(GENERATION, domain_id, caller.tenant_id)
+            if row is None:
+                raise DomainNotFound
+            return Generation(*row)
 
         return await self._tenancy.transact(caller, work)
 

@@ -68,7 +68,7 @@ async def apply(
     finding: Finding | None = None,
     lease: UUID | None = None,
 ) -> Domain:
-    """Take one step and return the row after it. Inside a transaction of the caller.
+    """Take one step and return the row after it. Inside a transaction of the caller. Not for uploads (control.uploads).
 
     `lease`: the job's lease token, checked to stand still. Raises IllegalTransition, DomainGone, LeaseLost.
     """

@@ -64,7 +64,8 @@ SETTLE = """UPDATE custom_domains SET misses = $2, looked_at = $3, look_at = $4,
 FOUND = "UPDATE custom_domains SET dns_finding = $2 WHERE id = $1"
 # A certificate that was due while the name was away is renewed now; the others have their time (`renew_at`).
 RESUME = """INSERT INTO jobs (domain_id, kind) SELECT id, 'obtain' FROM custom_domains
-    WHERE id = $1 AND deleted_at IS NULL AND status = 'moved' AND ssl_status IN ('expiring', 'error', 'validating')
+    WHERE id = $1 AND deleted_at IS NULL AND status = 'moved'
+        AND ssl_status IN ('none', 'expiring', 'error', 'validating')
     ON CONFLICT (domain_id) DO NOTHING"""
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"

@@ -77,6 +77,37 @@ NOTICES: Mapping[str, Notice] = {
     ),
     "domain.ssl_resume": Notice("Certificates for {hostname} are tried again", "They had been paused."),
     "domain.ssl_revoke": Notice("The certificate of {hostname} was revoked", "Its key was destroyed.", tenant=False),
+    # The tenant's own certificate.
+    "domain.upload": Notice("{hostname} has a certificate of yours", "It is served instead of the platform's own."),
+    "domain.upload_replace": Notice("Your certificate for {hostname} was replaced", "Nothing is left to do."),
+    "domain.upload_expiring": Notice(
+        "Your certificate for {hostname} is about to expire",
+        "The one that you uploaded ends at {not_after}. Upload the next one before that.",
+        mail=True,
+    ),
+    "domain.upload_expire": Notice(
+        "Your certificate for {hostname} has expired", "It ends at {not_after}, and is served no more.", mail=True
+    ),
+    "domain.upload_withdraw": Notice(
+        "Your certificate for {hostname} was withdrawn", "The platform's own is served, if there is one."
+    ),
+    # The certificates of its clients.
+    "domain.client_auth_set": Notice(
+        "Clients of {hostname} are asked for certificates", "Who they are held against is as it was set now."
+    ),
+    "domain.client_auth_remove": Notice(
+        "Clients of {hostname} are not asked for certificates any more", "Everybody may use it now.", mail=True
+    ),
+    "domain.client_ca_ending": Notice(
+        "An authority of the clients of {hostname} runs out",
+        "Send the next one together with those there are, and let clients change their certificates.",
+        mail=True,
+    ),
+    "domain.client_crl_ending": Notice(
+        "A revocation list of the clients of {hostname} goes stale",
+        "Send the next one: with a stale list, no client of its authority is let in.",
+        mail=True,
+    ),
     # The endpoints themselves.
     "notification.test": Notice("This is a test", "Notifications reach you.", mail=True),
     "notification.endpoint_disabled": Notice(
@@ -98,6 +129,21 @@ NOTICES: Mapping[str, Notice] = {
     "platform.trouble": Notice(
         "Certificates wait for the platform",
         "It was met with {hostname}, and others may wait for it too. It is told once a day for each cause ({code}).",
+        mail=True,
+        tenant=False,
+        admin=True,
+    ),
+    "platform.identity_expiring": Notice(
+        "The identity {name} ends at {not_after}",
+        "Upstream services are shown this client certificate. Upload its successor before that; days left: {days}.",
+        mail=True,
+        tenant=False,
+        admin=True,
+    ),
+    "platform.trust_expiring": Notice(
+        "An authority of the bundle {name} ends at {not_after}",
+        "Upstream services are trusted by the certificate with the serial {serial}. Put its successor into the bundle "
+        "before that; days left: {days}.",
         mail=True,
         tenant=False,
         admin=True,

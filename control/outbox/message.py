@@ -33,6 +33,8 @@ _SHOWN: Mapping[str, str] = {
     "tenant": "tenant",
     "ca": "ca",
     "until": "until",
+    "name": "name",
+    "days": "days",
 }
 _WHO: Mapping[str, str] = {
     "tenant": "You can mend it.",

@@ -12,15 +12,18 @@ It never raises on a request, whatever its bytes: one that cannot be read, or th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
+from functools import partial
 from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError
 
 from sidecar.authz import refusal, replies
-from sidecar.authz.answers import Answers
+from sidecar.authz.answers import Answers, Edges
+from sidecar.authz.client import Clients, shown
 from sidecar.authz.policy import NOTHING, Names, Pending, Policy, Tokens
 from sidecar.authz.refusal import Outcome
 from sidecar.directory.entry import Entry
+from sidecar.edge.model import cluster_of
 from sidecar.wire.check_pb2 import CheckRequest
 
 LISTENER = "nameplate.listener"
@@ -33,9 +36,17 @@ T = TypeVar("T")
 class Checker(Generic[T]):
     """`finish`: the bytes of a CheckResponse → what the transport sends."""
 
-    def __init__(self, names: Names, tokens: Tokens, finish: Callable[[bytes], T]) -> None:
-        self._policy = Policy(names, tokens)
-        self._answers = Answers(names, replies.passed, replies.denied, finish)
+    def __init__(
+        self,
+        names: Names,
+        tokens: Tokens,
+        edges: Edges,
+        finish: Callable[[bytes], T],
+        clients: Clients | None = None,
+    ) -> None:
+        self._policy = Policy(names, tokens, edges)
+        self._edges = edges
+        self._answers = Answers(names, edges, replies.passed, replies.denied, finish, clients)
         self._finish = finish
         # What Answers.hit does, without the call: for the path that nearly every check takes.
         self._kept = self._answers.kept
@@ -70,8 +81,7 @@ class Checker(Generic[T]):
         if not attributes.HasField("request"):
             decision = self._policy.connection(sni, absent)
             if isinstance(decision, Entry):
-                self._answers.count(Outcome.CONNECTION_OK)
-                return self._finish(replies.connection_passed(decision))
+                return self._connection_passed(decision)
             return self._answers.unless_pending(decision)
         if not attributes.request.HasField("http"):
             return self._answers.refused(refusal.UNREADABLE)
@@ -83,5 +93,13 @@ class Checker(Generic[T]):
         host = attributes.request.http.host
         decision = self._policy.secure(host, sni, absent)
         if isinstance(decision, Entry):
-            return self._answers.passed(decision, host)
+            return self._answers.passed(decision, host, sni, partial(shown, attributes))
         return self._answers.unless_pending(decision)
+
+    def _connection_passed(self, entry: Entry) -> T:
+        edge = self._edges.current
+        if edge is None:
+            return self._answers.refused(refusal.CONNECTION_REFUSED)
+        self._answers.count(Outcome.CONNECTION_OK)
+        cluster = cluster_of(edge.service_of(entry.tenant_id, entry.domain_id))
+        return self._finish(replies.connection_passed(entry, cluster))

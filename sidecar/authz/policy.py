@@ -9,20 +9,22 @@ Synchronous, no I/O, no clock. It does not know how it was asked nor what loadin
     b. there was no SNI, so the default certificate was served, and the host is a platform subdomain; or
     c. SNI and host are both platform subdomains (the default certificate); or
     d. SNI and host are matched by the same wildcard row (one certificate).
- 3. It passes.
+ 3. The edge is not loaded, or what the domain asks of its clients' certificates cannot be read: 503.
+ 4. It passes.
 
  A request on the plain listener, where nothing ever passes:
- 4. `/.well-known/acme-challenge/<token>`: 200 with the key authorization of a known token, whatever the host (a token
+ 5. `/.well-known/acme-challenge/<token>`: 200 with the key authorization of a known token, whatever the host (a token
     is unguessable, and the CA may have followed a redirect); 404 for another.
- 5. The host is live: 308 to https on the default port, path and query kept.
- 6. Otherwise: the 404 page.
+ 6. The host is live: 308 to https on the default port, path and query kept.
+ 7. Otherwise: the 404 page.
 
  A connection:
- 7. Without SNI, or one that is no hostname, unknown, or not live: refused.
- 8. The directory may lack changes: refused, since what is decided for a connection lasts longer than a request.
- 9. A wildcard row answers for the name: refused. The name may get a row of its own, of another tenant too, and nothing
+ 8. Without SNI, or one that is no hostname, unknown, or not live: refused.
+ 9. The edge is not loaded, or the domain asks for client certificates: refused. Those are asked for by another lane.
+10. The directory may lack changes: refused, since what is decided for a connection lasts longer than a request.
+11. A wildcard row answers for the name: refused. The name may get a row of its own, of another tenant too, and nothing
     ends with that which open connections are told of.
-10. It passes.
+12. It passes.
 
 Where the directory or the challenges do not know, the decision is `Pending`. The caller loads that and asks again,
 naming what the load found to be absent.
@@ -41,6 +43,7 @@ from core.hostname import normalize_host_header, normalize_sni
 from sidecar.authz import refusal
 from sidecar.authz.refusal import Refusal
 from sidecar.directory.entry import Entry, Unknown
+from sidecar.edge.model import Edge
 
 CHALLENGE_PREFIX = b"/.well-known/acme-challenge/"
 
@@ -59,6 +62,13 @@ class Names(Protocol):
 
 class Tokens(Protocol):
     def lookup(self, token: str) -> str | None: ...
+
+
+class Edges(Protocol):
+    """What all domains share (sidecar.edge.table). `current`: None until it is loaded."""
+
+    @property
+    def current(self) -> Edge | None: ...
 
 
 class Kind(Enum):
@@ -83,9 +93,10 @@ Decision = Entry | Refusal | Pending
 class Policy:
     """`absent`, everywhere: what a load has just found not to exist."""
 
-    def __init__(self, names: Names, tokens: Tokens) -> None:
+    def __init__(self, names: Names, tokens: Tokens, edges: Edges) -> None:
         self._names = names
         self._tokens = tokens
+        self._edges = edges
 
     def secure(self, host_header: str, sni: str, absent: Set[Pending] = NOTHING) -> Decision:
         """A request on the TLS listener. `sni`: "" for none."""
@@ -98,7 +109,12 @@ class Policy:
         covered = sni == host or self._covers(sni, host, entry, absent)
         if isinstance(covered, Pending):
             return covered
-        return entry if covered else refusal.MISDIRECTED
+        if not covered:
+            return refusal.MISDIRECTED
+        edge = self._edges.current
+        if edge is None or edge.is_shut(entry.domain_id):
+            return refusal.UNAVAILABLE
+        return entry
 
     def plain(self, host_header: str, path: bytes, absent: Set[Pending] = NOTHING) -> Refusal | Pending:
         """A request on the plain listener. `path`: with the query."""
@@ -121,6 +137,9 @@ class Policy:
         if isinstance(entry, Pending):
             return entry
         if entry is None or not entry.live or self._names.stale or entry.hostname != name:
+            return refusal.CONNECTION_REFUSED
+        edge = self._edges.current
+        if edge is None or edge.is_shut(entry.domain_id) or entry.domain_id in edge.client_auth or entry.client_auth:
             return refusal.CONNECTION_REFUSED
         return entry
 

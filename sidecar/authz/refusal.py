@@ -51,6 +51,15 @@ class Outcome(StrEnum):
     UNAVAILABLE = "unavailable"
     CONNECTION_OK = "connection_ok"
     CONNECTION_REFUSED = "connection_refused"
+    # Where a domain asks for client certificates.
+    CLIENT_MISDIRECTED = "client_misdirected"
+    CLIENT_CERTIFICATE_MISSING = "client_certificate_missing"
+    CLIENT_CERTIFICATE_EXPIRED = "client_certificate_expired"
+    CLIENT_CERTIFICATE_UNTRUSTED = "client_certificate_untrusted"
+    CLIENT_CERTIFICATE_REVOKED = "client_certificate_revoked"
+    CLIENT_CRL_STALE = "client_crl_stale"
+    CLIENT_UNKNOWN = "client_unknown"
+    CLIENT_HEADERS_TOO_LARGE = "client_headers_too_large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +103,48 @@ UNAVAILABLE = _refusal(
 # Nobody is shown this one: there is no request yet.
 CONNECTION_REFUSED = _refusal(Outcome.CONNECTION_REFUSED, 403, "", TEXT)
 
+# 421 where another connection of the same client may do: one for this very host, made once Envoy asks for certificates.
+CLIENT_MISDIRECTED = _refusal(
+    Outcome.CLIENT_MISDIRECTED, 421, "This host asks for client certificates, on a connection of its own.\n", TEXT
+)
+CLIENT_CERTIFICATE_MISSING = _refusal(
+    Outcome.CLIENT_CERTIFICATE_MISSING, 421, "This host needs a client certificate, on a new connection.\n", TEXT
+)
+CLIENT_CERTIFICATE_EXPIRED = _refusal(
+    Outcome.CLIENT_CERTIFICATE_EXPIRED, 403, "The client certificate is not valid now.\n", TEXT
+)
+CLIENT_CERTIFICATE_UNTRUSTED = _refusal(
+    Outcome.CLIENT_CERTIFICATE_UNTRUSTED, 403, "The client certificate is of no authority that is trusted here.\n", TEXT
+)
+CLIENT_CERTIFICATE_REVOKED = _refusal(
+    Outcome.CLIENT_CERTIFICATE_REVOKED, 403, "The client certificate was revoked.\n", TEXT
+)
+CLIENT_CRL_STALE = _refusal(
+    Outcome.CLIENT_CRL_STALE, 403, "It is not known whether the client certificate was revoked.\n", TEXT
+)
+CLIENT_UNKNOWN = _refusal(Outcome.CLIENT_UNKNOWN, 403, "The client certificate is nobody's who is known here.\n", TEXT)
+# RFC 6585, 5: of all headers together.
+CLIENT_HEADERS_TOO_LARGE = _refusal(
+    Outcome.CLIENT_HEADERS_TOO_LARGE,
+    431,
+    "The client certificate says more than a request's headers can carry.\n",
+    TEXT,
+)
+
 # Those that are the same every time.
-CONSTANT = (NOT_CONFIGURED, UNKNOWN_CHALLENGE, MISDIRECTED, UNREADABLE, UNAVAILABLE, CONNECTION_REFUSED)
+CONSTANT = (
+    NOT_CONFIGURED,
+    UNKNOWN_CHALLENGE,
+    MISDIRECTED,
+    UNREADABLE,
+    UNAVAILABLE,
+    CONNECTION_REFUSED,
+    CLIENT_MISDIRECTED,
+    CLIENT_CERTIFICATE_MISSING,
+    CLIENT_CERTIFICATE_EXPIRED,
+    CLIENT_CERTIFICATE_UNTRUSTED,
+    CLIENT_CERTIFICATE_REVOKED,
+    CLIENT_CRL_STALE,
+    CLIENT_UNKNOWN,
+    CLIENT_HEADERS_TOO_LARGE,
+)

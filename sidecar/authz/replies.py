@@ -13,29 +13,35 @@ from sidecar.wire.check_pb2 import CheckResponse
 
 TENANT_HEADER = "x-tenant-id"
 HOST_HEADER = "x-nameplate-host"
+CLUSTER_HEADER = "x-nameplate-cluster"
 
 # google.rpc.Code, not an HTTP status: any code but 0 denies, and this one says why.
 PERMISSION_DENIED = 7
 
 
-def passed(entry: Entry) -> bytes:
-    """The request goes on to the upstream with the two headers of the routing contract, whatever the client sent."""
+def passed(entry: Entry, cluster: str, client: Iterable[tuple[str, str]] = ()) -> bytes:
+    """The request goes on to the upstream with the headers of the routing contract, whatever the client sent.
+
+    That of the cluster is for Envoy's route, which removes it. `client`: headers that say who the client is.
+    """
     response = CheckResponse()
-    _set(response.ok_response, ((TENANT_HEADER, entry.tenant_id), (HOST_HEADER, entry.hostname)))
+    headers = ((TENANT_HEADER, entry.tenant_id), (HOST_HEADER, entry.hostname), (CLUSTER_HEADER, cluster), *client)
+    _set(response.ok_response, headers)
     return response.SerializeToString()
 
 
-def connection_passed(entry: Entry) -> bytes:
-    """The connection goes on. Its requests are told of the tenant by dynamic metadata, three texts:
+def connection_passed(entry: Entry, cluster: str) -> bytes:
+    """The connection goes on. Its requests are told of the tenant by dynamic metadata, four texts:
 
     `tenant`: the tenant's UUID. `domain`: what the decision is voided by when it ends, the UUID of the registration, or
-    of the tenant for a platform subdomain. `host`: the hostname of the row.
+    of the tenant for a platform subdomain. `host`: the hostname of the row. `cluster`: where its requests go.
     """
     response = CheckResponse()
     fields = response.dynamic_metadata.fields
     fields["tenant"].string_value = entry.tenant_id
     fields["domain"].string_value = entry.registration
     fields["host"].string_value = entry.hostname
+    fields["cluster"].string_value = cluster
     # A map has no order of its own; the same decision has the same bytes.
     return response.SerializeToString(deterministic=True)
 

@@ -16,7 +16,7 @@ import structlog
 
 from core.certificate import Certificate, CertificateError
 from core.vault import DEFAULT_CERTIFICATE
-from sidecar.certs.secrets import LoadedCertificate, Reader, fresh
+from sidecar.certs.secrets import LoadedCertificate, Reader, Trouble, fresh
 from sidecar.certs.vault import VaultError, VaultNotFound
 
 INTERVAL: Final = 60.0  # seconds between looks
@@ -40,6 +40,14 @@ class PlatformCertificate:
         self._look: asyncio.Task[None] | None = None
         self.current: LoadedCertificate | None = None
         self.on_change: Callable[[], None] = lambda: None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the last look failed; None: it did not."""
+        failure = self._failure
+        if failure is None:
+            return None
+        return Trouble(failure.code, failure.message, time.time() - (time.monotonic() - self._failed_at))
 
     async def load(self) -> LoadedCertificate:
         """The certificate, read now if there is none. Raises VaultError, CertificateError."""

@@ -19,8 +19,8 @@ import structlog
 from cachetools import Cache, LRUCache, TLRUCache
 
 from core.certificate import Certificate, CertificateError
-from core.vault import certificate_path
-from sidecar.certs.vault import VaultError, VaultNotFound, VaultRecord, VaultUnavailable
+from core.vault import certificate_path, upload_path
+from sidecar.certs.vault import VaultDenied, VaultError, VaultNotFound, VaultRecord, VaultUnavailable
 from sidecar.wire import discovery_pb2, secret_pb2
 
 SECRET_TYPE: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 -- a type's name
@@ -31,6 +31,7 @@ CAPACITY: Final = 20_000  # certificates; about 5 KB each. Envoy keeps its own c
 FAILURE_LIFETIME: Final = 5.0
 UNAVAILABLE_LIFETIME: Final = 0.5  # the same, when the failure is likely to pass by itself
 FAILURES: Final = 10_000
+TROUBLES: Final = 1_000  # names whose last failure is remembered for who asks, though it counts no more
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -46,6 +47,8 @@ class Wanted(Protocol):
     def fingerprint(self) -> str | None: ...
     @property
     def vault_version(self) -> int | None: ...
+    @property
+    def uploaded(self) -> bool: ...
 
 
 class Reader(Protocol):
@@ -55,32 +58,49 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """The last failure to have a certificate. `at`: Unix seconds."""
+
+    code: str
+    message: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedCertificate:
     """A certificate that passed its checks. `facts`: without the PEM, which is in `_tls` already.
 
-    `version`: what Envoy is told. It follows from the fingerprint and the Vault version alone, so that the sidecar
-    knows without asking Vault whether an Envoy that reconnects has the right one.
+    `version`: what Envoy is told. It follows from the fingerprint, the Vault version and its path alone, so that the
+    sidecar knows without asking Vault whether an Envoy that reconnects has the right one. `instead`: it stands in for
+    the uploaded certificate, which cannot be had for this reason.
     """
 
     facts: Certificate
     version: str
     _tls: bytes = field(repr=False)
+    instead: Trouble | None = None
 
     @classmethod
-    def create(cls, certificate: Certificate, vault_version: int | None) -> LoadedCertificate:
+    def create(
+        cls, certificate: Certificate, vault_version: int | None, *, uploaded: bool = False
+    ) -> LoadedCertificate:
         tls = secret_pb2.TlsCertificate(
             certificate_chain=secret_pb2.DataSource(inline_bytes=certificate.chain_pem.encode()),
             private_key=secret_pb2.DataSource(inline_bytes=certificate.key_pem.encode()),
         )
         return cls(
             facts=replace(certificate, chain_pem="", key_pem=""),
-            version=version_of(certificate.fingerprint, vault_version),
+            version=version_of(certificate.fingerprint, vault_version, uploaded),
             _tls=tls.SerializeToString(),
         )
 
     def check(self, host: str | None) -> None:
         """Raise CertificateError unless it can be served now for `host` (normal form; None: no name was asked for)."""
         self.facts.check(host if host is not None else self.facts.names[0], datetime.now(UTC))
+
+    def check_dates(self) -> None:
+        """Raise CertificateError unless it is valid now."""
+        self.facts.check_dates(datetime.now(UTC))
 
     def secret(self, name: str) -> bytes:
         """Envoy's Secret under `name`, as an encoded Any."""
@@ -89,11 +109,12 @@ class LoadedCertificate:
         return bytes(message.SerializeToString())
 
 
-def version_of(fingerprint: str, vault_version: int | None) -> str:
-    return f"{fingerprint[:32]}.{vault_version or 0}"
+def version_of(fingerprint: str, vault_version: int | None, uploaded: bool = False) -> str:
+    """Uploaded and managed certificates are numbered apart, and one may be the other's very leaf with another chain."""
+    return f"{fingerprint[:32]}.{'u' if uploaded else ''}{vault_version or 0}"
 
 
-Key = tuple[str, str | None, int | None]  # hostname, fingerprint, Vault version
+Key = tuple[str, str | None, int | None, bool]  # hostname, fingerprint, Vault version, whether it was uploaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +134,22 @@ class Flight:
     task: asyncio.Task[LoadedCertificate]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of an entry's certificate. `current`: `certificate` is the one that the entry asks for."""
+
+    certificate: LoadedCertificate | None = None
+    current: bool = False
+    trouble: Trouble | None = None
+
+
 def fresh(error: VaultError | CertificateError) -> VaultError | CertificateError:
     """The same without its traceback, whose frames hold what was read, private keys included."""
     return CertificateError(error.code, error.message) if isinstance(error, CertificateError) else error.again()
 
 
 def _key(entry: Wanted) -> Key:
-    return entry.hostname, entry.fingerprint, entry.vault_version
+    return entry.hostname, entry.fingerprint, entry.vault_version, entry.uploaded
 
 
 def _forgiven_at(_key: Key, error: VaultError | CertificateError, now: float) -> float:
@@ -136,6 +166,7 @@ class SecretCache:
         self._vault = vault
         self._kept: LRUCache[str, Kept] = LRUCache(capacity)
         self._failed: TLRUCache[Key, VaultError | CertificateError] = TLRUCache(FAILURES, _forgiven_at)
+        self._troubles: LRUCache[str, Trouble] = LRUCache(TROUBLES)  # by hostname
         self._under_way: dict[str, Flight] = {}  # by hostname
         self._tasks: set[asyncio.Task[LoadedCertificate]] = set()  # those and the ones whose result is not kept
         self.fetches = 0
@@ -160,6 +191,14 @@ class SecretCache:
         kept = self._kept.get(entry.hostname)
         return kept.certificate if kept is not None and kept.domain_id == entry.domain_id else None
 
+    def known(self, entry: Wanted) -> Known:
+        """For who explains: no I/O, and nothing becomes more recently used. Not of another tenant's domain."""
+        trouble = self._troubles.get(entry.hostname)
+        kept = self._peek(entry.hostname)
+        if kept is None or kept.domain_id != entry.domain_id:
+            return Known(trouble=trouble)
+        return Known(kept.certificate, kept.key == _key(entry), trouble)
+
     async def fetch(self, entry: Wanted) -> LoadedCertificate:
         """The entry's certificate, from memory or from Vault. Raises VaultError, CertificateError.
 
@@ -182,13 +221,18 @@ class SecretCache:
     def forget(self, hostname: str) -> None:
         """The hostname is no longer served: its key leaves this process's memory."""
         self._kept.pop(hostname, None)
+        self._troubles.pop(hostname, None)
         self._under_way.pop(hostname, None)  # so that its result is not kept
 
     def expiries(self) -> Iterator[tuple[str, float]]:
         """Hostname and end of validity (Unix seconds) of every certificate in memory."""
         for hostname in self._kept:
-            kept = Cache.__getitem__(self._kept, hostname)  # a look that makes nothing more recently used
-            yield hostname, kept.certificate.facts.not_after.timestamp()
+            if (kept := self._peek(hostname)) is not None:
+                yield hostname, kept.certificate.facts.not_after.timestamp()
+
+    def _peek(self, hostname: str) -> Kept | None:
+        """A look that makes nothing more recently used."""
+        return Cache.__getitem__(self._kept, hostname) if hostname in self._kept else None
 
     async def close(self) -> None:
         """End the fetches under way."""
@@ -202,6 +246,7 @@ class SecretCache:
             certificate = await self._read(entry)
         except (VaultError, CertificateError) as error:
             self.failures += 1
+            self._troubles[entry.hostname] = Trouble(error.code, error.message, time.time())
             if not isinstance(error, VaultUnavailable):  # which Vault's client logs once, not for each name
                 log.warning(
                     "certificate_not_loaded",
@@ -215,27 +260,53 @@ class SecretCache:
             self.fetches += 1
             self.fetch_seconds += time.perf_counter() - started
         flight = self._under_way.get(entry.hostname)
-        if flight is not None and flight.task is asyncio.current_task():
+        if certificate.instead is not None:  # not kept: the right one is looked for again
+            self._troubles[entry.hostname] = certificate.instead
+        elif flight is not None and flight.task is asyncio.current_task():
             self._kept[entry.hostname] = Kept(flight.key, entry.domain_id, certificate)
+            self._troubles.pop(entry.hostname, None)
         return certificate
 
     async def _read(self, entry: Wanted) -> LoadedCertificate:
-        path = certificate_path(UUID(entry.domain_id))
-        version = entry.vault_version
+        """For an uploaded certificate that cannot be had the managed one stands in.
+
+        It may be withdrawn, and destroyed before the change that says so came here; or have run out while control is
+        away; or Vault's policy may not know of uploads yet.
+        """
+        domain_id = UUID(entry.domain_id)
+        managed = certificate_path(domain_id)
+        if not entry.uploaded:
+            return await self._checked(entry, managed, entry.vault_version)
         try:
-            record = await self._vault.read(path, version)
-        except VaultNotFound:
-            if version is None:
-                raise
-            # Destroyed. Control writes Vault before PostgreSQL, so the change that announces a newer version is on
-            # its way, and the newest one is fit to be served if it passes the checks below.
-            record = await self._vault.read(path)
-            version = record.version
+            return await self._checked(entry, upload_path(domain_id), entry.vault_version, uploaded=True)
+        except (VaultNotFound, VaultDenied, CertificateError) as error:
+            first = fresh(error)
+        try:
+            certificate = await self._checked(entry, managed, None)
+        except (VaultNotFound, CertificateError):
+            raise first from None
+        log.warning("upload_not_loaded", hostname=entry.hostname, code=first.code, reason=first.message)
+        return replace(certificate, instead=Trouble(first.code, first.message, time.time()))
+
+    async def _checked(
+        self, entry: Wanted, path: str, version: int | None, *, uploaded: bool = False
+    ) -> LoadedCertificate:
+        record = await self._record(path, version)
         certificate = Certificate.from_vault(dict(record.data))
         certificate.check(entry.hostname, datetime.now(UTC))
         if certificate.fingerprint != entry.fingerprint:
-            log.info("certificate_other_than_announced", hostname=entry.hostname, vault_version=version)
-        return LoadedCertificate.create(certificate, version)
+            log.info("certificate_other_than_announced", hostname=entry.hostname, vault_version=record.version)
+        return LoadedCertificate.create(certificate, record.version, uploaded=uploaded)
+
+    async def _record(self, path: str, version: int | None) -> VaultRecord:
+        """That version, or else the newest: control writes Vault before PostgreSQL, so when one was destroyed the
+        change that announces a newer is on its way, and that one is fit to be served if it passes the checks."""
+        try:
+            return await self._vault.read(path, version)
+        except VaultNotFound:
+            if version is None:
+                raise
+            return await self._vault.read(path)
 
     def _done(self, key: Key, task: asyncio.Task[LoadedCertificate]) -> None:
         self._tasks.discard(task)

@@ -15,11 +15,11 @@ from enum import Enum
 from functools import partial
 from uuid import UUID
 
-LIVE, PLATFORM, CERTIFIED = 1, 2, 4
+LIVE, PLATFORM, CERTIFIED, UPLOADED, CLIENT_AUTH = 1, 2, 4, 8, 16
 _head = struct.Struct("!B16s16s")  # flags, tenant, domain
 _certificate = struct.Struct("!32sid")  # fingerprint, Vault version, not after
 # Where the hostname begins, by the flags.
-HOSTNAME_AT = tuple(_head.size + (_certificate.size if flags & CERTIFIED else 0) for flags in range(8))
+HOSTNAME_AT = tuple(_head.size + (_certificate.size if flags & CERTIFIED else 0) for flags in range(32))
 _no_domain = UUID(int=0)
 
 
@@ -36,7 +36,9 @@ class Entry(bytes):
     `live`: authz may say OK. True as soon as the certificate is issued: control says `active` once the sidecars have
     read that, so a visitor who comes because the API says `active` is served. A platform subdomain is live always.
     `fingerprint`, `vault_version`: of the certificate to serve; None: none yet, or (`platform`) the default one.
-    `fingerprint`: SHA-256, lower-case hexadecimal. `not_after`: Unix seconds.
+    `fingerprint`: SHA-256, lower-case hexadecimal. `not_after`: Unix seconds. `uploaded`: the certificate is the
+    tenant's own, which Vault has at another path, with versions of its own. `client_auth`: the domain asks for client
+    certificates, so it must not be served by an edge (sidecar.edge) that does not know which.
 
     The bytes, in network byte order; queries.sql makes the same:
         flags 1 · tenant 16 · domain 16 · if CERTIFIED: fingerprint 32, Vault version 4, not after 8 (float) · hostname
@@ -54,11 +56,18 @@ class Entry(bytes):
         vault_version: int | None,
         not_after: float | None,
         platform: bool,
+        uploaded: bool = False,
+        client_auth: bool = False,
     ) -> Entry:
         """Raises ValueError if a field is not what is said above."""
         if (domain_id == "") is not platform:
             raise ValueError("a row has a domain unless it is a platform subdomain")
+        if uploaded and fingerprint is None:
+            raise ValueError("what was uploaded is a certificate")
+        if client_auth and platform:
+            raise ValueError("a platform subdomain asks for no client certificates")
         flags = live * LIVE | platform * PLATFORM | (fingerprint is not None) * CERTIFIED
+        flags |= uploaded * UPLOADED | client_auth * CLIENT_AUTH
         domain = _no_domain if platform else UUID(domain_id)
         packed = _head.pack(flags, UUID(tenant_id).bytes, domain.bytes)
         if fingerprint is not None:
@@ -75,6 +84,14 @@ class Entry(bytes):
     @property
     def platform(self) -> bool:
         return self[0] & PLATFORM == PLATFORM
+
+    @property
+    def uploaded(self) -> bool:
+        return self[0] & UPLOADED == UPLOADED
+
+    @property
+    def client_auth(self) -> bool:
+        return self[0] & CLIENT_AUTH == CLIENT_AUTH
 
     @property
     def hostname(self) -> str:
@@ -94,8 +111,12 @@ class Entry(bytes):
         return self.domain_id or self.tenant_id
 
     def ended(self, now: Entry | None) -> bool:
-        """It was live, and what stands in its place now is not the same registration, live."""
-        return self.live and (now is None or not now.live or now[1:33] != self[1:33])
+        """It was live, and what stands in its place now is not the same registration, live, or it asks for more."""
+        if not self.live:
+            return False
+        if now is None or not now.live or now[1:33] != self[1:33]:
+            return True
+        return now.client_auth and not self.client_auth
 
     @property
     def fingerprint(self) -> str | None:
@@ -119,7 +140,18 @@ class Entry(bytes):
     __str__ = __repr__
 
 
-FIELDS = ("hostname", "tenant_id", "domain_id", "live", "fingerprint", "vault_version", "not_after", "platform")
+FIELDS = (
+    "hostname",
+    "tenant_id",
+    "domain_id",
+    "live",
+    "fingerprint",
+    "vault_version",
+    "not_after",
+    "platform",
+    "uploaded",
+    "client_auth",
+)
 
 unpack: Callable[[bytes], Entry] = partial(bytes.__new__, Entry)
 """An Entry of its bytes, by C code alone; they are taken for what they should be."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 
 class Change(NamedTuple):
-    """One row of `changes`. `kind`: domain, tenant or challenge. `at`: microseconds since 1970.
+    """One row of `changes`. `kind`: domain, tenant, challenge or edge (without a key). `at`: microseconds since 1970.
 
     `ended`: the domain (or, for a slug that went, the tenant) that is not served under `key` any more.
     """

@@ -4,7 +4,8 @@
 
 -- name: entries
 -- $1 hostnames outside the platform's domain, $2 slugs (both NULL: everything there is), $3 the platform's domain
-SELECT set_byte('\x00', 0, CASE WHEN fingerprint IS NOT NULL THEN 5 WHEN status = 'active' THEN 1 ELSE 0 END)
+SELECT set_byte('\x00', 0, CASE WHEN uploaded THEN 13 WHEN fingerprint IS NOT NULL THEN 5 WHEN status = 'active' THEN 1 ELSE 0 END
+                          + CASE WHEN client_auth THEN 16 ELSE 0 END)
        || uuid_send(tenant_id) || uuid_send(domain_id)
        || CASE WHEN fingerprint IS NULL THEN ''
                ELSE decode(fingerprint, 'hex') || int4send(vault_version) || float8send(date_part('epoch', not_after)) END
@@ -61,9 +62,10 @@ WHERE xid >= $1::bigint::text::xid8 OR xid = ANY ($2::bigint[]::text[]::xid8[]) 
 ORDER BY id
 
 -- name: ended_since
--- $1 seconds, $2 limit
-SELECT ended::text, extract(epoch FROM at)::float8 FROM changes_v1
-WHERE ended IS NOT NULL AND at > now() - $1::float8 * interval '1 second' ORDER BY at DESC LIMIT $2
+-- $1 seconds, $2 limit of registrations: one may end many times
+SELECT ended::text, extract(epoch FROM max(at))::float8 FROM changes_v1
+WHERE ended IS NOT NULL AND at > now() - $1::float8 * interval '1 second'
+GROUP BY ended ORDER BY max(at) DESC LIMIT $2
 
 -- name: transactions_from
 SELECT xid::text::bigint FROM changes_v1 WHERE xid >= $1::bigint::text::xid8 GROUP BY xid ORDER BY xid DESC LIMIT $2

@@ -135,9 +135,16 @@ class Reader:
         return rows
 
     async def _slices(self, query: str, *arguments: object) -> AsyncIterator[list[Any]]:
+        async for rows in self.rows(QUERIES[query], *arguments):
+            yield rows
+
+    async def rows(
+        self, statement: str, *arguments: object, deadline: float = SLICE_DEADLINE
+    ) -> AsyncIterator[list[Any]]:
+        """Of any statement, in slices, each within `deadline` seconds. Only within `consistent`."""
         self._statements.sent += 1
-        cursor = await self._connection.cursor(QUERIES[query], *arguments, timeout=SLICE_DEADLINE)
-        while rows := await cursor.fetch(SLICE, timeout=SLICE_DEADLINE):
+        cursor = await self._connection.cursor(statement, *arguments, timeout=deadline)
+        while rows := await cursor.fetch(SLICE, timeout=deadline):
             yield rows
 
 

@@ -11,9 +11,9 @@ import structlog
 from sidecar.directory import snapshot
 from sidecar.directory.directory import Directory
 from sidecar.directory.feed import Feed
-from sidecar.directory.garbage import no_cycles_made
 from sidecar.directory.rows import Recent, Rows
 from sidecar.directory.snapshot import Snapshot, SnapshotRefused
+from sidecar.garbage import no_cycles_made
 
 FILE_NAME = "directory.snapshot"
 # Seconds. How often it is looked whether there is something to write; the first time it is written soon.
@@ -49,7 +49,7 @@ class Saver:
             return False
         directory = self._directory
         directory.replace(rows)
-        self._feed.resume_from = found.position
+        self._feed.intake.resume_from = found.position
         self._feed.tell_of_any()
         log.info("snapshot_loaded", names=len(directory), complete=directory.complete, position=self._feed.position)
         return True
@@ -79,7 +79,7 @@ class Saver:
         it stays.
         """
         async with self._writing:
-            revision, position, directory = self._feed.revision, self._feed.resume_from, self._directory
+            revision, position, directory = self._feed.revision, self._feed.intake.resume_from, self._directory
             if position is None or revision == self._saved_revision:
                 return False
             taken = Snapshot(directory.platform.name, directory.complete, position)

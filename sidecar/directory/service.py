@@ -14,6 +14,9 @@ from sidecar.directory.postgres import Postgres
 from sidecar.directory.saver import Saver
 from sidecar.directory.source import Source
 from sidecar.directory.stats import DirectoryStats
+from sidecar.edge.saver import EdgeSaver
+from sidecar.edge.stats import EdgeStats, count
+from sidecar.edge.table import EdgeTable
 
 # Of the loads a second, those that are for ACME tokens: a flood of made-up tokens must not keep names from loading,
 # nor the other way round.
@@ -43,23 +46,33 @@ class DirectoryService:
         self.directory = Directory(platform, capacity)
         self.source = Source(self.directory, self.postgres, Budget(names_per_second))
         self.challenges = Challenges(self.postgres, Budget(tokens_per_second))
-        self.feed = Feed(self.postgres, self.directory, self.challenges, sidecar)
+        self.edge = EdgeTable()
+        self.feed = Feed(self.postgres, self.directory, self.challenges, self.edge, sidecar)
         self.saver = Saver(state_dir, self.directory, self.feed)
+        self.edge_saver = EdgeSaver(state_dir, platform_domain, self.edge)
 
     async def run(self) -> None:
         """Serve from the snapshot at once, then follow PostgreSQL until cancelled; then save and let go."""
         try:
+            # The edge first: a name must not be served for a moment as if nothing were asked of its clients.
+            if self.edge.current is None:
+                await self.edge_saver.restore()
             if not self.directory.loaded:
                 await self.saver.restore()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.feed.run(), name="directory feed")
                 tasks.create_task(self.saver.run(), name="directory saver")
+                tasks.create_task(self.edge_saver.run(), name="edge saver")
         finally:
             self.source.close()
             self.challenges.close()
             self.postgres.close()
             if self.saver.final:
+                await self.edge_saver.save(rest=0)
                 await self.saver.save(rest=0)
+
+    def edge_stats(self) -> EdgeStats:
+        return count(self.edge, self.edge_saver)
 
     def stats(self) -> DirectoryStats:
         directory, source, challenges, feed = self.directory, self.source, self.challenges, self.feed
@@ -85,8 +98,8 @@ class DirectoryService:
             feed_connects=feed.connects,
             feed_failures=feed.failures,
             feed_reads=feed.reads,
-            feed_changes=feed.changes,
-            feed_reloads=feed.reloads,
+            feed_changes=feed.intake.changes,
+            feed_reloads=feed.intake.reloads,
             snapshot_saves=self.saver.saves,
             snapshot_failures=self.saver.failures,
             snapshot_saved_at=self.saver.saved_at,

@@ -1,7 +1,7 @@
 """The directory on local disk, so that a restarted sidecar serves while PostgreSQL is down. No keys, no challenges.
 
 The file: a line of JSON, then blocks of rows, then a checksum. Numbers are in network byte order.
-    {"format": "nameplate-directory", "version": 2, "platform_domain": …, "complete": …, "position": {…}}
+    {"format": "nameplate-directory", "version": 3, "platform_domain": …, "complete": …, "position": {…}}
     count 4 · the length of each row 2 · the rows, each the bytes of an Entry       any number of times
     0       4
     SHA-256 of all bytes before 32
@@ -12,14 +12,10 @@ less than a second, and looking a name up then is a dict's business.
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from pathlib import Path
@@ -28,16 +24,16 @@ from typing import Any, BinaryIO
 from sidecar.directory.entry import HOSTNAME_AT, Entry, unpack
 from sidecar.directory.position import Head, Mark, Position
 from sidecar.directory.rows import Everything
+from sidecar.replaced_file import CHECKSUM_SIZE, replace_file
 
 FORMAT = "nameplate-directory"
-VERSION = 2
+VERSION = 3
 # Rows encoded in one step of the event loop: about a millisecond of it, and then it has a rest.
 ROWS_A_BLOCK = 2000
 REST = 0.004
 # Above what is written: a longer line or block is not ours, and must not fill the memory.
 LINE_LIMIT = 1 << 20
 BLOCK_LIMIT = 1 << 20
-CHECKSUM_SIZE = 32
 
 _count = struct.Struct("!I")
 
@@ -60,24 +56,7 @@ async def write(path: Path, snapshot: Snapshot, rows: Iterable[Entry], rest: flo
 
     Raises OSError; BlockingIOError if another process is writing it.
     """
-    temporary = path.with_name(path.name + ".new")
-    with _opened(temporary) as file:
-        try:
-            digest = hashlib.sha256()
-            for piece in _pieces(snapshot, rows):
-                digest.update(piece)
-                file.write(piece)
-                await asyncio.sleep(rest)
-            file.write(digest.digest())
-            file.flush()
-            await asyncio.to_thread(os.fsync, file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-    # From here on the unfinished file, if there is one, is another's.
-    await asyncio.to_thread(_sync_folder, path.parent)
+    await replace_file(path, _pieces(snapshot, rows), rest)
 
 
 def read(path: Path, platform_domain: str) -> tuple[Snapshot, Everything]:
@@ -87,29 +66,6 @@ def read(path: Path, platform_domain: str) -> tuple[Snapshot, Everything]:
             return _read(file, platform_domain)
         except (ValueError, TypeError, LookupError, OverflowError, RecursionError, struct.error) as error:
             raise SnapshotRefused("malformed") from error
-
-
-def _opened(temporary: Path) -> BinaryIO:
-    """Empty and ours alone until it is closed. What somebody left behind who was killed is taken over."""
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    file = os.fdopen(descriptor, "wb")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not _is_still(temporary, descriptor):
-            raise BlockingIOError(f"{temporary} was finished by another process")
-        os.fchmod(descriptor, 0o600)
-        os.ftruncate(descriptor, 0)
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _is_still(path: Path, descriptor: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def _read(file: BinaryIO, platform_domain: str) -> tuple[Snapshot, Everything]:
@@ -195,11 +151,3 @@ def _pieces(snapshot: Snapshot, rows: Iterable[Entry]) -> Iterator[bytes]:
     while block := list(islice(remaining, ROWS_A_BLOCK)):
         yield b"".join((_count.pack(len(block)), struct.pack(f"!{len(block)}H", *map(len, block)), *block))
     yield _count.pack(0)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

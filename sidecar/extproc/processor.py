@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from google.protobuf.message import DecodeError
 
 from sidecar.authz import refusal
-from sidecar.authz.answers import Answers
+from sidecar.authz.answers import Answers, Edges
 from sidecar.authz.policy import NOTHING, Names, Pending, Policy, Tokens
 from sidecar.directory.entry import Entry
 from sidecar.extproc import replies
@@ -41,9 +41,9 @@ T = TypeVar("T")
 class Processor(Generic[T]):
     """`finish`: the bytes of a ProcessingResponse → what the transport sends."""
 
-    def __init__(self, names: Names, tokens: Tokens, finish: Callable[[bytes], T]) -> None:
-        self._policy = Policy(names, tokens)
-        self._answers = Answers(names, replies.passed, replies.refused, finish)
+    def __init__(self, names: Names, tokens: Tokens, edges: Edges, finish: Callable[[bytes], T]) -> None:
+        self._policy = Policy(names, tokens, edges)
+        self._answers = Answers(names, edges, replies.passed, replies.refused, finish)
 
     def check(self, request: bytes, absent: Set[Pending] = NOTHING) -> T | Pending:
         """`absent`: what a load has just found not to exist."""
@@ -78,7 +78,7 @@ class Processor(Generic[T]):
             return answer
         decision = self._policy.secure(name, sni, absent)
         if isinstance(decision, Entry):
-            return answers.passed(decision, name)
+            return answers.passed(decision, name, sni, nothing_shown)
         return answers.unless_pending(decision)
 
     def unavailable(self) -> T:
@@ -88,3 +88,8 @@ class Processor(Generic[T]):
     def stats(self) -> Mapping[str, int]:
         """Requests answered so far, by outcome."""
         return self._answers.stats()
+
+
+def nothing_shown() -> tuple[bytes, bytes]:
+    """ext_proc cannot be given the client's certificate, so a domain that requires one is served by ext_authz only."""
+    return b"", b""

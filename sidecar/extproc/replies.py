@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sidecar.authz.refusal import Refusal
-from sidecar.authz.replies import HOST_HEADER, TENANT_HEADER
+from sidecar.authz.replies import CLUSTER_HEADER, HOST_HEADER, TENANT_HEADER
 from sidecar.directory.entry import Entry
 from sidecar.wire.process_pb2 import ProcessingResponse
 
 
-def passed(entry: Entry) -> bytes:
-    """The request goes on to the upstream with the two headers of the routing contract, whatever the client sent."""
+def passed(entry: Entry, cluster: str, client: Iterable[tuple[str, str]] = ()) -> bytes:
+    """The request goes on to the upstream with the headers of the routing contract, as of ext_authz."""
     response = ProcessingResponse()
     mutation = response.request_headers.response.header_mutation
-    _set(mutation, ((TENANT_HEADER, entry.tenant_id), (HOST_HEADER, entry.hostname)))
+    headers = ((TENANT_HEADER, entry.tenant_id), (HOST_HEADER, entry.hostname), (CLUSTER_HEADER, cluster), *client)
+    _set(mutation, headers)
     return response.SerializeToString()
 
 

@@ -71,6 +71,11 @@ class Call:
         """The peer has ended its side, and all that it sent was taken."""
         return self._ended and not len(self._reader)
 
+    @property
+    def connection(self) -> object:
+        """The same for all calls of one connection."""
+        return self._stream
+
     def take(self) -> bytes | None:
         """The next message, if it is there. Raises RpcError when what came is no message, or the call is gone."""
         self._check()

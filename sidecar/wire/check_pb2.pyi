@@ -10,12 +10,21 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class CheckRequest(_message.Message):
     __slots__ = ("attributes",)
     class HttpRequest(_message.Message):
-        __slots__ = ("path", "host")
+        __slots__ = ("path", "host", "headers")
         PATH_FIELD_NUMBER: _ClassVar[int]
         HOST_FIELD_NUMBER: _ClassVar[int]
+        HEADERS_FIELD_NUMBER: _ClassVar[int]
         path: bytes
         host: str
-        def __init__(self, path: _Optional[bytes] = ..., host: _Optional[str] = ...) -> None: ...
+        headers: _containers.RepeatedScalarFieldContainer[bytes]
+        def __init__(self, path: _Optional[bytes] = ..., host: _Optional[str] = ..., headers: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    class HeaderEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
     class Request(_message.Message):
         __slots__ = ("http",)
         HTTP_FIELD_NUMBER: _ClassVar[int]
@@ -26,8 +35,13 @@ class CheckRequest(_message.Message):
         SNI_FIELD_NUMBER: _ClassVar[int]
         sni: str
         def __init__(self, sni: _Optional[str] = ...) -> None: ...
+    class Peer(_message.Message):
+        __slots__ = ("certificate",)
+        CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+        certificate: bytes
+        def __init__(self, certificate: _Optional[bytes] = ...) -> None: ...
     class Attributes(_message.Message):
-        __slots__ = ("request", "context_extensions", "tls_session")
+        __slots__ = ("source", "request", "context_extensions", "tls_session")
         class ContextExtensionsEntry(_message.Message):
             __slots__ = ("key", "value")
             KEY_FIELD_NUMBER: _ClassVar[int]
@@ -35,13 +49,15 @@ class CheckRequest(_message.Message):
             key: str
             value: str
             def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+        SOURCE_FIELD_NUMBER: _ClassVar[int]
         REQUEST_FIELD_NUMBER: _ClassVar[int]
         CONTEXT_EXTENSIONS_FIELD_NUMBER: _ClassVar[int]
         TLS_SESSION_FIELD_NUMBER: _ClassVar[int]
+        source: CheckRequest.Peer
         request: CheckRequest.Request
         context_extensions: _containers.ScalarMap[str, str]
         tls_session: CheckRequest.TlsSession
-        def __init__(self, request: _Optional[_Union[CheckRequest.Request, _Mapping]] = ..., context_extensions: _Optional[_Mapping[str, str]] = ..., tls_session: _Optional[_Union[CheckRequest.TlsSession, _Mapping]] = ...) -> None: ...
+        def __init__(self, source: _Optional[_Union[CheckRequest.Peer, _Mapping]] = ..., request: _Optional[_Union[CheckRequest.Request, _Mapping]] = ..., context_extensions: _Optional[_Mapping[str, str]] = ..., tls_session: _Optional[_Union[CheckRequest.TlsSession, _Mapping]] = ...) -> None: ...
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     attributes: CheckRequest.Attributes
     def __init__(self, attributes: _Optional[_Union[CheckRequest.Attributes, _Mapping]] = ...) -> None: ...

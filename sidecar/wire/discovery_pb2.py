@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csidecar/wire/discovery.proto\x12\x0enameplate.wire\"\x12\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"&\n\x03\x41ny\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\";\n\x08Resource\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x80\x03\n\x15\x44\x65ltaDiscoveryRequest\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x14.nameplate.wire.Node\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\t\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\t\x12\x65\n\x19initial_resource_versions\x18\x05 \x03(\x0b\x32\x42.nameplate.wire.DeltaDiscoveryRequest.InitialResourceVersionsEntry\x12\x16\n\x0eresponse_nonce\x18\x06 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x07 \x01(\x0b\x32\x16.nameplate.wire.Status\x1a>\n\x1cInitialResourceVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x81\x01\n\x16\x44\x65ltaDiscoveryResponse\x12+\n\tresources\x18\x02 \x03(\x0b\x32\x18.nameplate.wire.Resource\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x19\n\x11removed_resources\x18\x06 \x03(\t\"\xbc\x01\n\x10\x44iscoveryRequest\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\"\n\x04node\x18\x02 \x01(\x0b\x32\x14.nameplate.wire.Node\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\x16\n\x0eresponse_nonce\x18\x05 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x16.nameplate.wire.Status\"\x7f\n\x0b\x44\x65ltaOctets\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\x0c\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\x0c\x12\x19\n\x0c\x65rror_detail\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x42\x0f\n\r_error_detail\"L\n\x06Octets\x12\x16\n\x0eresource_names\x18\x03 \x03(\x0c\x12\x19\n\x0c\x65rror_detail\x18\x06 \x01(\x0cH\x00\x88\x01\x01\x42\x0f\n\r_error_detail\"]\n\x11\x44iscoveryResponse\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\x11\n\tresources\x18\x02 \x03(\x0c\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csidecar/wire/discovery.proto\x12\x0enameplate.wire\"\x12\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"&\n\x03\x41ny\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\";\n\x08Resource\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x80\x03\n\x15\x44\x65ltaDiscoveryRequest\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x14.nameplate.wire.Node\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\t\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\t\x12\x65\n\x19initial_resource_versions\x18\x05 \x03(\x0b\x32\x42.nameplate.wire.DeltaDiscoveryRequest.InitialResourceVersionsEntry\x12\x16\n\x0eresponse_nonce\x18\x06 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x07 \x01(\x0b\x32\x16.nameplate.wire.Status\x1a>\n\x1cInitialResourceVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x01\n\x16\x44\x65ltaDiscoveryResponse\x12\x1b\n\x13system_version_info\x18\x01 \x01(\t\x12+\n\tresources\x18\x02 \x03(\x0b\x32\x18.nameplate.wire.Resource\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x19\n\x11removed_resources\x18\x06 \x03(\t\"\xbc\x01\n\x10\x44iscoveryRequest\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\"\n\x04node\x18\x02 \x01(\x0b\x32\x14.nameplate.wire.Node\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\x16\n\x0eresponse_nonce\x18\x05 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x16.nameplate.wire.Status\"\x7f\n\x0b\x44\x65ltaOctets\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\x0c\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\x0c\x12\x19\n\x0c\x65rror_detail\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x42\x0f\n\r_error_detail\"L\n\x06Octets\x12\x16\n\x0eresource_names\x18\x03 \x03(\x0c\x12\x19\n\x0c\x65rror_detail\x18\x06 \x01(\x0cH\x00\x88\x01\x01\x42\x0f\n\r_error_detail\"]\n\x11\x44iscoveryResponse\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\x11\n\tresources\x18\x02 \x03(\x0c\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,13 +46,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_start=533
   _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_end=595
   _globals['_DELTADISCOVERYRESPONSE']._serialized_start=598
-  _globals['_DELTADISCOVERYRESPONSE']._serialized_end=727
-  _globals['_DISCOVERYREQUEST']._serialized_start=730
-  _globals['_DISCOVERYREQUEST']._serialized_end=918
-  _globals['_DELTAOCTETS']._serialized_start=920
-  _globals['_DELTAOCTETS']._serialized_end=1047
-  _globals['_OCTETS']._serialized_start=1049
-  _globals['_OCTETS']._serialized_end=1125
-  _globals['_DISCOVERYRESPONSE']._serialized_start=1127
-  _globals['_DISCOVERYRESPONSE']._serialized_end=1220
+  _globals['_DELTADISCOVERYRESPONSE']._serialized_end=756
+  _globals['_DISCOVERYREQUEST']._serialized_start=759
+  _globals['_DISCOVERYREQUEST']._serialized_end=947
+  _globals['_DELTAOCTETS']._serialized_start=949
+  _globals['_DELTAOCTETS']._serialized_end=1076
+  _globals['_OCTETS']._serialized_start=1078
+  _globals['_OCTETS']._serialized_end=1154
+  _globals['_DISCOVERYRESPONSE']._serialized_start=1156
+  _globals['_DISCOVERYRESPONSE']._serialized_end=1249
 # @@protoc_insertion_point(module_scope)

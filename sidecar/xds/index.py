@@ -1,4 +1,4 @@
-"""Who must be told when a hostname changes: subscribed names by their normal form and by their parent.
+"""Who must be told when a hostname changes, or a secret of the edge: subscribed names by their normal form and parent.
 
 So a change costs what it affects, whatever the number of streams and names.
 """
@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from core.hostname import normalize_sni
+from sidecar.edge.secrets import is_edge_secret
 
 S = TypeVar("S")
 
 
 class Index(Generic[S]):
-    """`S`: a stream, anything hashable. Names that are no hostnames are not kept: no change affects them."""
+    """`S`: a stream, anything hashable. Other names are not kept: no change affects them."""
 
     def __init__(self) -> None:
         # A tuple, because nearly always one stream asks for a name in one spelling.
@@ -27,7 +28,7 @@ class Index(Generic[S]):
 
     def add(self, stream: S, name: str) -> None:
         """`name`: as asked. Nothing happens when it is there already."""
-        host = normalize_sni(name)
+        host = _normal(name)
         if host is None:
             return
         asks = self._asks.get(host, ())
@@ -37,18 +38,23 @@ class Index(Generic[S]):
             self._asks[host] = (*asks, (stream, name))
 
     def discard(self, stream: S, name: str) -> None:
-        host = normalize_sni(name)
+        # A key is its own normal form.
+        host = name if name in self._asks else _normal(name)
         if host is None or host not in self._asks:
             return
-        asks = tuple(ask for ask in self._asks[host] if ask != (stream, name))
-        if asks:
-            self._asks[host] = asks
+        asks = self._asks[host]
+        if len(asks) > 1 or asks[0] != (stream, name):
+            self._asks[host] = tuple(ask for ask in asks if ask != (stream, name))
             return
         del self._asks[host]
         children = self._children[_parent(host)]
         children.discard(host)
         if not children:
             del self._children[_parent(host)]
+
+    def discard_all(self, stream: S, names: Iterable[str]) -> None:
+        for name in names:
+            self.discard(stream, name)
 
     def affected(self, hostnames: Iterable[str]) -> dict[S, list[str]]:
         """The names, as asked, whose answer may change with these rows; `*.example.com` means its one-label names."""
@@ -59,6 +65,10 @@ class Index(Generic[S]):
                 for stream, name in self._asks.get(host, ()):
                     found.setdefault(stream, []).append(name)
         return found
+
+
+def _normal(name: str) -> str | None:
+    return name if is_edge_secret(name) else normalize_sni(name)
 
 
 def _parent(host: str) -> str:

@@ -16,7 +16,8 @@ from sidecar.wire import discovery_pb2 as wire
 from sidecar.wire.filter_pb2 import Filter
 from sidecar.xds.counters import Counters
 from sidecar.xds.ended import FILTER_NAME, FILTER_TYPE, EndedRegistrations
-from sidecar.xds.stream import Send
+from sidecar.xds.refusal import Refusal
+from sidecar.xds.send import Send
 from sidecar.xds.subscription import Rejection
 
 # Seconds. A sidecar that crashes is back sooner, and a connection's decision outlives it by no more.
@@ -49,6 +50,7 @@ class EndedLease:
         self._subscribed = False
         self._held: str | None = None  # the version that the client has
         self._rejected: str | None = None
+        self.rejected: dict[str, Refusal] = {}
         self._responses = 0
         self._sent: Sent | None = None
         self._sent_at = -math.inf
@@ -123,10 +125,13 @@ class EndedLease:
             return None
         self._sent = None
         if not request.HasField("error_detail"):
+            if sent.version:
+                self.rejected.clear()
             return None
         if sent.version is None:
             self._held = None  # the lease had ended before the heartbeat came: it needs the list again
             return None
         # Whatever it has now is not this list: have it drop that.
         self._rejected = sent.version or self._rejected
+        self.rejected[FILTER_NAME] = Refusal(sent.version, request.error_detail.message)
         return Rejection(((FILTER_NAME, sent.version),), request.error_detail.message)

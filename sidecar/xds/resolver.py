@@ -1,7 +1,9 @@
 """What to say about one secret name. In this order:
 
 1. `default` → the platform's certificate. Envoy asks for it when a client sends no SNI.
-2. Any other name that is not a valid SNI (an IP address, a final dot, `..`, 254 characters, `client-ca/…`) → removed.
+2. A name of the edge (sidecar.edge.secrets) → what the edge has under it, a client certificate for upstreams by the
+   way of 6; or removed, if the edge is loaded and has none.
+   Any other name that is not a valid SNI (an IP address, a final dot, `..`, 254 characters) → removed.
 3. The directory knows that it is absent, or it has no certificate yet → removed, without I/O.
 4. The directory does not know → its source loads it; then 3, 5 and 6.
 5. A platform subdomain → the platform's certificate under the asked name.
@@ -23,11 +25,14 @@ from typing import Final, Protocol
 
 from core.certificate import CertificateError
 from core.hostname import normalize_sni
+from sidecar.certs.edge import EdgeSecrets
+from sidecar.certs.identities import WantedIdentity
 from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import LoadedCertificate, SecretCache, version_of
 from sidecar.certs.vault import VaultError, VaultUnavailable
 from sidecar.directory.entry import Entry, Unknown
 from sidecar.directory.errors import LoadFailed
+from sidecar.edge.secrets import is_edge_secret
 
 DEFAULT_NAME: Final = "default"  # `default_value` of Envoy's SNI certificate mapper
 
@@ -94,16 +99,26 @@ class Loader(Protocol):
 
 
 class Resolver:
-    def __init__(self, names: Names, loader: Loader, secrets: SecretCache, platform: PlatformCertificate) -> None:
+    def __init__(
+        self,
+        names: Names,
+        loader: Loader,
+        secrets: SecretCache,
+        platform: PlatformCertificate,
+        edge: EdgeSecrets,
+    ) -> None:
         self._names = names
         self._loader = loader
         self._secrets = secrets
         self._platform = platform
+        self._edge = edge
 
     def resolve(self, name: str, held: str | None) -> Answer:
         """The answer that can be given without I/O."""
         if name == DEFAULT_NAME:
             return self._served_by_platform(name, None, held)
+        if is_edge_secret(name):
+            return self._known_to_edge(name, held)
         host = normalize_sni(name)
         if host is None:
             return Removed(Outcome.INVALID)
@@ -114,6 +129,8 @@ class Resolver:
 
     async def load(self, name: str, held: str | None) -> Answer:
         """The answer, by I/O where needed. Never LOAD; takes at most ANSWER_DEADLINE."""
+        if is_edge_secret(name):
+            return await self._load_of_edge(name, held)
         host = normalize_sni(name)
         entry = None
         try:
@@ -145,15 +162,62 @@ class Resolver:
             return await self._secrets.fetch(entry)
         return await self._platform.load()
 
+    def _known_to_edge(self, name: str, held: str | None) -> Answer:
+        if not self._edge.loaded:
+            return Failed(Outcome.UNAVAILABLE)
+        wanted = self._edge.identity(name)
+        if wanted is not None:
+            if held == wanted.version:
+                return Later.UNCHANGED
+            certificate = self._edge.identities.get(wanted)
+            return Later.LOAD if certificate is None else self._serve_identity(name, certificate, held)
+        context = self._edge.context(name)
+        if context is None:
+            return Failed(Outcome.UNKNOWN) if self._names.stale else Removed(Outcome.UNKNOWN)
+        return Later.UNCHANGED if context.version == held else Served(context.version, context.resource)
+
+    async def _load_of_edge(self, name: str, held: str | None) -> Answer:
+        answer = self._known_to_edge(name, held)
+        wanted = self._edge.identity(name)
+        if answer is not Later.LOAD or wanted is None:
+            return answer
+        try:
+            async with asyncio.timeout(ANSWER_DEADLINE):
+                return self._serve_identity(name, await self._fetch_identity(wanted), held)
+        except (VaultError, TimeoutError):
+            outcome = Outcome.UNAVAILABLE
+        except CertificateError:
+            outcome = Outcome.UNFIT
+        earlier = self._edge.identities.stale(wanted)
+        instead = self._serve_identity(name, earlier, None) if earlier is not None else None
+        return Failed(outcome, instead if isinstance(instead, Served) else None)
+
+    async def _fetch_identity(self, wanted: WantedIdentity) -> LoadedCertificate:
+        try:
+            return await self._edge.identities.fetch(wanted)
+        except VaultUnavailable:
+            await asyncio.sleep(SECOND_TRY)
+            return await self._edge.identities.fetch(wanted)
+
+    def _serve_identity(self, name: str, certificate: LoadedCertificate, held: str | None) -> Answer:
+        if certificate.version == held:
+            return Later.UNCHANGED
+        try:
+            certificate.check_dates()
+        except CertificateError:
+            return Failed(Outcome.UNFIT)
+        return Served(certificate.version, certificate.secret(name))
+
     def _known(self, name: str, host: str, entry: Entry | None, held: str | None) -> Answer:
         if entry is None:
             # What a stale directory does not have may have been added since: not a reason to take it from Envoy.
             return Failed(Outcome.UNKNOWN) if self._names.stale else Removed(Outcome.UNKNOWN)
         if entry.platform:
             return self._served_by_platform(name, host, held)
-        if entry.fingerprint is None:
+        fingerprint = entry.fingerprint  # made anew each time
+        if fingerprint is None:
             return Removed(Outcome.UNKNOWN)
-        if held is not None and held == version_of(entry.fingerprint, entry.vault_version):
+        if held is not None and held == version_of(fingerprint, entry.vault_version, entry.uploaded):
             return Later.UNCHANGED
         certificate = self._secrets.get(entry)
         return Later.LOAD if certificate is None else self._serve(name, host, certificate, held)

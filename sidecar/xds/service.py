@@ -1,51 +1,54 @@
-"""Envoy's secret discovery and aggregated discovery services over the streams.
+"""Envoy's discovery services over the streams: aggregated, and one for each of five types.
 
 | service | methods |
 | --- | --- |
-| envoy.service.secret.v3.SecretDiscoveryService | StreamSecrets, DeltaSecrets, FetchSecrets |
 | envoy.service.discovery.v3.AggregatedDiscoveryService | StreamAggregatedResources, DeltaAggregatedResources |
+| envoy.service.listener.v3.ListenerDiscoveryService | StreamListeners, DeltaListeners, FetchListeners |
+| the same for routes, clusters, endpoints and secrets | Stream…, Delta…, Fetch… |
 
-Secrets are served, and on delta streams the configuration of one filter (sidecar.xds.lease). What is asked of another
-type on an aggregated stream is neither an error nor answered: an answer without resources would tell Envoy to delete
-what it has.
+On aggregated delta streams the configuration of one filter is served too (sidecar.xds.lease).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from typing import Final
 
-import structlog
-from cachetools import LRUCache
 from google.protobuf.message import DecodeError
 
+from sidecar.certs.edge import EdgeSecrets
 from sidecar.certs.platform import PlatformCertificate
-from sidecar.certs.secrets import SECRET_TYPE, SecretCache
+from sidecar.certs.secrets import SecretCache
 from sidecar.directory.audience import ANY_NAME
 from sidecar.directory.entry import Entry
 from sidecar.grpcfast import Call, Reply, RpcError, Status, reply
 from sidecar.wire import discovery_pb2 as wire
-from sidecar.xds.counters import Counters
-from sidecar.xds.ended import FILTER_TYPE, EndedRegistrations
+from sidecar.xds.acknowledgements import Acknowledgements
+from sidecar.xds.aggregated import DiscoveryStream, Shared
+from sidecar.xds.configurations import ConfigurationTable
+from sidecar.xds.counters import Counters, TypeCounters
+from sidecar.xds.ended import EndedRegistrations
+from sidecar.xds.envoys import Envoys
 from sidecar.xds.index import Index
-from sidecar.xds.lease import EndedLease
+from sidecar.xds.nacks import Nacks
 from sidecar.xds.octets import read
 from sidecar.xds.resolver import Later, Loader, Names, Resolver, Served
+from sidecar.xds.send import Send
 from sidecar.xds.stream import SecretStream
-from sidecar.xds.subscription import DeltaSubscription, Received, Rejection, StateOfTheWorldSubscription, Subscription
-
-REMEMBERED_NACKS: Final = 1024
+from sidecar.xds.subscription import WILDCARD, Subscription
+from sidecar.xds.types import EXTENSION, NAMES, ORDER, SECRET
 
 # Requests of a stream that are read before it writes and others have their turn (a millisecond).
 AT_ONCE: Final = 64
 
-log = structlog.stdlib.get_logger(__name__)
 
+class DiscoveryService:
+    """All streams. Wire `on_change` to the feed; it keeps the streams true and drops keys that are not needed.
 
-class SecretService:
-    """All streams. Wire `on_change` to the feed; it keeps the streams true and drops keys that are not needed."""
+    `envoys`: who is connected, and how far. `configurations`: what is served beside secrets.
+    """
 
     def __init__(
         self,
@@ -54,18 +57,33 @@ class SecretService:
         secrets: SecretCache,
         platform: PlatformCertificate,
         ended: EndedRegistrations,
+        edge: EdgeSecrets,
+        configurations: ConfigurationTable | None = None,
     ) -> None:
         self._names = names
         self._secrets = secrets
         self._platform = platform
-        self._resolver = Resolver(names, loader, secrets, platform)
+        self._resolver = Resolver(names, loader, secrets, platform, edge)
         self._index: Index[SecretStream] = Index()
-        self._streams: dict[SecretStream, Call] = {}
+        self._streams: dict[SecretStream, None] = {}
         self._ended = ended
-        self._nacks: LRUCache[tuple[str, str], None] = LRUCache(REMEMBERED_NACKS)
+        self._configurations = configurations or ConfigurationTable()
         self.counters = Counters()
+        self.by_type = {type_url: TypeCounters() for type_url in ORDER}
+        self.envoys = Envoys()
+        self._shared = Shared(
+            self._configurations,
+            self._secret_stream,
+            ended,
+            self.counters,
+            self.by_type,
+            Nacks(self.counters, self.by_type).add,
+        )
         platform.on_change = self.on_platform_change
         ended.on_change = self._on_ended
+        edge.on_change = self.on_edge_change
+        self._configurations.on_change = self.envoys.changed
+        self.envoys.holding = lambda: self._configurations.held
 
     def on_change(self, hostnames: frozenset[str]) -> None:
         """The directory's rows for these hostnames (`*.x` for a wildcard, ANY_NAME) may be others now. No I/O."""
@@ -77,14 +95,19 @@ class SecretService:
         for stream, names in self._index.affected(hostnames).items():
             stream.changed(names)
 
+    def on_edge_change(self, names: Collection[str]) -> None:
+        """The secrets of these names may be others now."""
+        for stream, asked in self._index.affected(names).items():
+            stream.changed(asked)
+
     def on_platform_change(self) -> None:
         """Once in two months: every name is looked at again, and those that have their own certificate are not sent."""
         for stream in self._streams:
             stream.changed_all()
 
     def _on_ended(self) -> None:
-        for call in self._streams.values():
-            call.wake()
+        for stream in self.envoys:
+            stream.wake()
 
     def _on_any_change(self) -> None:
         """Names that the directory does not hold may have gone. Those that are still there are not sent again."""
@@ -98,6 +121,14 @@ class SecretService:
         found = self._names.lookup(hostname)
         if not (isinstance(found, Entry) and found.hostname == hostname and found.fingerprint is not None):
             self._secrets.forget(hostname)
+
+    def type_stats(self) -> dict[str, dict[str, float]]:
+        """By short name of each type: its `TypeCounters`, and how many of its resources are rejected now."""
+        self.by_type[EXTENSION].sent = self.counters.ended_lists
+        return {
+            NAMES[type_url]: {**asdict(counters), "rejected": len(self.envoys.rejected(type_url))}
+            for type_url, counters in self.by_type.items()
+        }
 
     def stats(self) -> dict[str, float]:
         """Counters and gauges by name: those of `Counters`, and the secret cache's."""
@@ -119,114 +150,91 @@ class SecretService:
 
     def close(self) -> None:
         """End every stream in good order, so that a server that stops does not wait for them; Envoy reconnects."""
-        for stream in self._streams:
+        for stream in self.envoys:
             stream.end()
 
-    async def delta(self, call: Call) -> None:
-        """Streaming."""
-        subscription = DeltaSubscription(SECRET_TYPE)
-        lease = EndedLease(self._ended, self.counters, call.send)
+    async def delta(self, call: Call, only: str | None = None) -> None:
+        """Streaming. `only`: the type of a service for one."""
+        await self._serve(call, DiscoveryStream(self._shared, call.send, call.wake, delta=True, only=only))
 
-        def receive(data: bytes) -> Received:
-            request = read(wire.DeltaDiscoveryRequest, data)
-            _log_opening(request, len(request.resource_names_subscribe))
-            if request.type_url == FILTER_TYPE:
-                return Received(rejection=lease.receive(request))
-            return subscription.receive(request) if _is_secret(request.type_url) else Received()
+    async def state_of_the_world(self, call: Call, only: str | None = None) -> None:
+        """Streaming. `only`: the type of a service for one."""
+        await self._serve(call, DiscoveryStream(self._shared, call.send, call.wake, delta=False, only=only))
 
-        await self._serve(call, subscription, receive, lease)
+    async def fetch(self, data: bytes, only: str) -> Reply:
+        """Unary. All of the asked names that there are, once. What there is not is left out.
 
-    async def state_of_the_world(self, call: Call) -> None:
-        """Streaming."""
-        subscription = StateOfTheWorldSubscription(SECRET_TYPE)
-
-        def receive(data: bytes) -> Received:
-            request = read(wire.DiscoveryRequest, data)
-            _log_opening(request, len(request.resource_names))
-            return subscription.receive(request) if _is_secret(request.type_url) else Received()
-
-        await self._serve(call, subscription, receive)
-
-    async def fetch(self, data: bytes) -> Reply:
-        """Unary. All of the asked names that there are, once. Names without a certificate are left out."""
+        Without names: all, where the type knows a wildcard. UNAVAILABLE when it is not known yet what there is.
+        """
         try:
             request = read(wire.DiscoveryRequest, data)
         except DecodeError:
             raise RpcError(Status.INVALID_ARGUMENT, "not a DiscoveryRequest") from None
-        names = dict.fromkeys(request.resource_names) if _is_secret(request.type_url) else {}
-        found = [answer for name in names if isinstance(answer := await self._answer(name), Served)]
-        response = wire.DiscoveryResponse(
-            version_info=" ".join(sorted({answer.version for answer in found})),
-            resources=[answer.resource for answer in found],
-            type_url=SECRET_TYPE,
-        )
+        asked = dict.fromkeys(request.resource_names)
+        response = wire.DiscoveryResponse(type_url=only)
+        if request.type_url in {only, ""}:
+            if only == SECRET:
+                found = [answer for name in asked if isinstance(answer := await self._answer(name), Served)]
+                response.version_info = " ".join(sorted({answer.version for answer in found}))
+                response.resources.extend(answer.resource for answer in found)
+            else:
+                response.version_info = self._configurations.version(only)
+                response.resources.extend(self._configured(only, asked))
         return reply(response.SerializeToString())
+
+    def _configured(self, type_url: str, asked: Collection[str]) -> list[bytes]:
+        resources = self._configurations.resources(type_url)
+        if resources is None:
+            raise RpcError(Status.UNAVAILABLE, "not loaded yet")
+        names = resources if not asked or WILDCARD in asked else [name for name in asked if name in resources]
+        return [resources[name].resource for name in names]
 
     async def _answer(self, name: str) -> object:
         answer = self._resolver.resolve(name, None)
         return await self._resolver.load(name, None) if answer is Later.LOAD else answer
 
-    async def _serve(
+    def _secret_stream(
         self,
-        call: Call,
         subscription: Subscription,
-        receive: Callable[[bytes], Received],
-        lease: EndedLease | None = None,
-    ) -> None:
+        acknowledgements: Acknowledgements,
+        send: Send,
+        wake: Callable[[], None],
+    ) -> SecretStream:
+        said = self.by_type[SECRET]
+        stream = SecretStream(
+            subscription, self._resolver, self._index, self.counters, send, wake, acknowledgements, said
+        )
+        self._streams[stream] = None
+        stream.on_close = self._streams.pop
+        return stream
+
+    async def _serve(self, call: Call, stream: DiscoveryStream) -> None:
         """All that a stream does, one after the other: while it writes to a client that does not read, it does not
         read from it either, so that nothing but names can pile up."""
-        stream = SecretStream(subscription, self._resolver, self._index, self.counters, call.send, call.wake)
-        self._streams[stream] = call
+        self.envoys.add(stream, call.connection)
         self.counters.streams += 1
         try:
             while not (call.ended or stream.over):
-                full = self._read(call, stream, receive)
+                full = _read(call, stream)
                 await stream.write()
-                if lease is not None:
-                    await lease.write()
+                self.envoys.moved(stream)
                 if full or stream.waiting:
                     await asyncio.sleep(0)
                 else:
-                    await call.wait(_first(stream.due_at, lease.due_at if lease is not None else None))
+                    await call.wait(stream.due_at)
         except DecodeError:
             raise RpcError(Status.INVALID_ARGUMENT, "not a discovery request") from None
         finally:
             self.counters.streams -= 1
-            del self._streams[stream]
+            self.envoys.remove(stream)
             stream.close()
 
-    def _read(self, call: Call, stream: SecretStream, receive: Callable[[bytes], Received]) -> bool:
-        """What has come, or the first AT_ONCE of it. Returns whether there may be more."""
-        for _ in range(AT_ONCE):
-            data = call.take()
-            if data is None:
-                return False
-            received = receive(data)
-            if received.rejection is not None:
-                self._on_nack(received.rejection)
-            stream.receive(received)
-        return True
 
-    def _on_nack(self, rejection: Rejection) -> None:
-        """The client keeps what it had; what it hears then is the stream's (REJECTED)."""
-        self.counters.nacks += 1
-        for resource in rejection.resources:
-            if resource not in self._nacks:
-                self._nacks[resource] = None
-                name, version = resource
-                log.error("envoy_rejected", resource=name, version=version, reason=rejection.message)
-
-
-def _log_opening(request: wire.DeltaDiscoveryRequest | wire.DiscoveryRequest, names: int) -> None:
-    # The node is certain in a stream's first request only. Not above debug: without ADS a stream may be one handshake.
-    if request.HasField("node"):
-        log.debug("envoy_asks", node=request.node.id, type_url=request.type_url, names=names)
-
-
-def _is_secret(type_url: str) -> bool:
-    """A stream of SecretDiscoveryService need not say the type."""
-    return type_url in {SECRET_TYPE, ""}
-
-
-def _first(*times: float | None) -> float | None:
-    return min((time for time in times if time is not None), default=None)
+def _read(call: Call, stream: DiscoveryStream) -> bool:
+    """What has come, or the first AT_ONCE of it. Returns whether there may be more."""
+    for _ in range(AT_ONCE):
+        data = call.take()
+        if data is None:
+            return False
+        stream.receive(data)
+    return True

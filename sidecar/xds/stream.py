@@ -1,60 +1,39 @@
 """One stream's work: which names wait for an answer, who is loading, what is written, in what order.
 
 It does not know gRPC: requests come in decoded, `send` takes bytes and may block for as long as the client is slow.
-What waits is names, never messages, and each name once. The stream's own task calls `write`, after requests and when it
-is woken; loads are tasks that leave their answer and wake it.
-Names that the client asked for go before names that changed, so a push to thousands does not keep a handshake waiting.
+What waits is names, never messages, and each name once (sidecar.xds.waiting). The stream's own task calls `write`,
+after requests and when it is woken; loads are tasks that leave their answer and wake it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
 
 import structlog
-from cachetools import TTLCache
 
-from sidecar.xds.counters import Counters
+from sidecar.xds.acknowledgements import Acknowledgements
+from sidecar.xds.counters import Counters, TypeCounters
 from sidecar.xds.index import Index
-from sidecar.xds.resolver import Answer, Failed, Later, Outcome, Removed, Resolver, Served
-from sidecar.xds.spellings import Spellings
-from sidecar.xds.subscription import REMOVED, Received, Response, Subscription
+from sidecar.xds.patience import Patience
+from sidecar.xds.refusal import Refusal
+from sidecar.xds.resolver import Later, Outcome, Resolver, Served
+from sidecar.xds.send import Send
+from sidecar.xds.settling import Settling
+from sidecar.xds.subscription import Received, Rejection, Response, Subscription
+from sidecar.xds.waiting import Waiting
 
 # Removals in one response, and names looked at before other tasks run (two milliseconds).
 SLICE: Final = 500
 
-# Seconds until a client that does not acknowledge is written to all the same. A handshake may be waiting, and Envoy
-# gives those 5 s.
-ACK_PATIENCE: Final = 2.0
-
-# Loads at once. A name that finds no place is given up like one that was not loaded in time; the client asks again.
-MAX_LOADING: Final = 10_000
-
-# Seconds until a failure is tried again, the last one for ever: 0.5, 1.5, 3.5, 8.5, 13.5 … after the first.
-RETRY_DELAYS: Final = (0.5, 1.0, 2.0, 5.0)
-
-# Seconds in which a client that has rejected a certificate, and has none, hears that there is none, so that handshakes
-# fail at once. Then it is tried again: what is not fit was refused before (core.certificate), so the reason most likely
-# lay with another name in Envoy (`*`: see DeltaSubscription.receive), and it would be without for ever.
-REJECTED: Final = 5.0
-REJECTED_NAMES: Final = 10_000
-# The same for one that does not ask: each rejection costs Envoy a line of its log for every secret.
-SAY_AGAIN: Final = 60.0
-
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Send(Protocol):
-    def __call__(self, *messages: bytes) -> Awaitable[None]:
-        """Write them; returns when the client has room for more."""
-
-
 class SecretStream:
-    """`receive`, `changed` and `end` are synchronous and cheap; `write` has one caller; `close` afterwards.
+    """`receive` and `changed` are synchronous and cheap; `write` has one caller; `close` afterwards.
 
-    `wake` is called when there may be something to write, or the stream is over.
+    `wake` is called when there may be something to write.
     """
 
     def __init__(
@@ -65,131 +44,174 @@ class SecretStream:
         counters: Counters,
         send: Send,
         wake: Callable[[], None],
+        acknowledgements: Acknowledgements | None = None,
+        said: TypeCounters | None = None,
     ) -> None:
         self._subscription = subscription
-        self._resolver = resolver
         self._index = index
         self._counters = counters
         self._send = send
         self._wake = wake
-        self._spellings = Spellings()
-        self._farewell: dict[str, None] = {}
-        # Not a dict: taking its first item again and again costs a scan over the places of those taken before.
-        self._asked: OrderedDict[str, None] = OrderedDict()
-        self._changed: OrderedDict[str, None] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[None]] = {}
-        self._loaded: dict[str, Answer] = {}
-        self._retries: dict[str, tuple[int, asyncio.TimerHandle]] = {}
+        self._acknowledgements = acknowledgements or Acknowledgements()
+        self._said = said or TypeCounters()
+        self._waiting = Waiting()
         clock = asyncio.get_running_loop().time
-        self._rejected: TTLCache[tuple[str, str], None] = TTLCache(REJECTED_NAMES, REJECTED, clock)
-        self._blocked_until: float | None = None
+        self._settling = Settling(subscription, resolver, self._acknowledgements, clock, self._on_loaded, self._retry)
+        self._patience = Patience(clock)
         self._counted = 0
-        self.over = False
-        """To be ended in good order."""
+        self._coming = False
+        self.on_close: Callable[[SecretStream], object] = lambda stream: None
 
     def receive(self, received: Received) -> None:
         """A request came in."""
         for name in received.dropped:
             self._index.discard(self, name)
-            self._forget(name)
-            self._spellings.gone(name)
-        self._farewell.update(dict.fromkeys(received.farewell))
+            self._waiting.forget(name)
+            self._settling.dropped(name)
+            self._acknowledgements.done(name)
+        self._waiting.farewell.update(dict.fromkeys(received.farewell))
+        # A client that comes back asks for tens of thousands: what is not there need not be looked for.
+        if self._under_way:
+            for name in received.asked:
+                self._waiting.forget(name)
+                self._settling.forget(name)
+        self._settling.rejections.asked(received.asked)
         for name in received.asked:
             self._index.add(self, name)
-            self._forget(name)
-            self._rejected.pop((name, REMOVED), None)
-            self._asked[name] = None
-            if self._subscription.held(name) is not None:
-                self._spellings.served(name)
+        self._waiting.asked.update(dict.fromkeys(received.asked))
+        if received.known:
+            self._come_with(received.asked)
         if received.rejection is not None:
-            self._rejected.update(dict.fromkeys(received.rejection.resources))
-            self.changed(name for name, _ in received.rejection.resources)
+            self._reject(received.rejection)
+        for name in received.accepted:
+            if self._subscription.agreed(name) is not None:
+                self._settling.rejections.over(name)
+            self._done_if_settled(name)
         self._count()
+
+    def _come_with(self, names: Iterable[str]) -> None:
+        """The client says that it has some of these, from whichever time."""
+        for name in names:
+            if not name.islower() and self._subscription.held(name) is not None:
+                self._settling.spellings.served(name)
+        self._coming = True
+        self._acknowledgements.owe_all_along((self,))
 
     def changed(self, names: Iterable[str]) -> None:
         """The answer for these names, as asked, may be another one now."""
         for name in names:
             if name in self._subscription:
-                load = self._loading.pop(name, None)
-                if load is not None:
-                    load.cancel()  # it may have read the row before the change
-                self._loaded.pop(name, None)
-                self._changed[name] = None
+                self._settling.changed(name)
+                self._waiting.changed[name] = None
+                if self._subscription.held(name) is not None:
+                    self._acknowledgements.owe((name,))
         self._wake()
 
     def changed_all(self) -> None:
         self.changed(list(self._subscription.names))
 
-    def end(self) -> None:
-        self.over = True
-        self._wake()
+    @property
+    def rejected(self) -> Mapping[str, Refusal]:
+        """Names of which the client's last word was a NACK."""
+        return self._settling.rejections.last
+
+    @property
+    def failing(self) -> Collection[str]:
+        """Names that the client has an earlier certificate of, and their own cannot be had."""
+        return self._settling.failing.keys()
+
+    def told(self, name: str) -> str | None:
+        return self._subscription.held(name)
+
+    def agreed(self, name: str) -> str | None:
+        return self._subscription.agreed(name)
 
     async def write(self) -> None:
         """Settle and write at most a slice of what waits. Raises what `send` raises."""
-        if self._blocked_until is not None:
-            self._unblock(self._blocked_until)
+        if self._patience.exhausted(blocked=self._blocked):
+            log.warning("client_does_not_acknowledge", type_url=self._subscription.type_url)
+            self._subscription.give_up()
         if self._subscription.window:
             responses = self._settle_slice()
             if responses:
                 await self._send(*(response.data for response in responses))
                 for response in responses:
                     self._subscription.sent(response)
-        if self._blocked_until is None and self._has_work() and not self._subscription.window:
-            self._blocked_until = asyncio.get_running_loop().time() + ACK_PATIENCE
+        self._patience.exhausted(blocked=self._blocked)
 
     @property
     def waiting(self) -> bool:
         """There is more to write now."""
-        return self._has_work() and self._subscription.window > 0
+        return bool(self._waiting) and self._subscription.window > 0
 
     @property
     def due_at(self) -> float | None:
         """When to write all the same, by the loop's clock: the client has owed its ACK for too long then."""
-        return self._blocked_until
+        return self._patience.until
 
     def close(self) -> None:
         """The stream has ended."""
-        for name in self._subscription.names:
-            self._index.discard(self, name)
-        for load in self._loading.values():
-            load.cancel()
-        for _, timer in self._retries.values():
-            timer.cancel()
+        self._index.discard_all(self, self._subscription.names)
+        self._settling.close()
         self._counters.subscriptions -= self._counted
+        self.on_close(self)
 
     def _count(self) -> None:
         self._counters.subscriptions += len(self._subscription) - self._counted
         self._counted = len(self._subscription)
 
-    def _has_work(self) -> bool:
-        return bool(self._asked or self._changed or self._farewell)
+    @property
+    def _blocked(self) -> bool:
+        return bool(self._waiting) and not self._subscription.window
 
-    def _unblock(self, until: float) -> None:
-        """If the client has acknowledged, or it is `until`."""
-        if self._has_work() and not self._subscription.window:
-            if asyncio.get_running_loop().time() < until:
-                return
-            log.warning("client_does_not_acknowledge", waiting=len(self._asked) + len(self._changed))
-            self._subscription.give_up()
-        self._blocked_until = None
+    def _reject(self, rejection: Rejection) -> None:
+        self._settling.rejections.add(rejection)
+        names = [name for name, _ in rejection.resources]
+        self.changed(names)
+        for name in names:
+            self._acknowledgements.done(name)
+            if name not in self._subscription:
+                self._settling.rejections.over(name)
+
+    @property
+    def _under_way(self) -> bool:
+        return bool(self._waiting or len(self._settling))
+
+    def _done_if_settled(self, name: str) -> None:
+        if self._is_settled(name):
+            self._acknowledgements.done(name)
+
+    def _is_settled(self, name: str) -> bool:
+        """The client has had the last word, and nothing more is to be said."""
+        return not (name in self._waiting or name in self._settling or not self._subscription.settled(name))
 
     def _settle_slice(self) -> list[Response]:
         responses: list[Response] = []
-        removed = list(self._farewell)
-        self._farewell.clear()
+        removed = self._waiting.say_farewell()
         window = self._subscription.window
         settled = 0
-        while settled < SLICE and len(responses) < window and (name := self._next()) is not None:
+        while settled < SLICE and len(responses) < window and (name := self._waiting.next()) is not None:
             settled += 1
-            match self._settle(name):
+            answer = self._settling.settle(name)
+            if answer is Later.UNCHANGED:
+                self._done_if_settled(name)
+                continue
+            if self._coming:
+                self._acknowledgements.owe_all_along((name,))
+            match answer:
                 case Served(version, resource):
-                    self._spellings.served(name)
+                    self._settling.spellings.served(name)
                     self._count_answer(name, "served")
+                    self._said.sent += 1
                     responses.append(self._subscription.resource(name, version, resource))
                 case Outcome() as outcome:
-                    self._spellings.gone(name)
+                    self._settling.spellings.gone(name)
                     self._count_answer(name, outcome.value)
+                    self._said.removed += 1
                     removed.append(name)
+        if self._coming and not self._waiting.asked:
+            self._coming = False
+            self._acknowledgements.done(self)
         if removed and (response := self._subscription.removed(removed)) is not None:
             responses.append(response)
         return responses
@@ -199,96 +221,13 @@ class SecretStream:
             counter = "pushes"
         setattr(self._counters, counter, getattr(self._counters, counter) + 1)
 
-    def _next(self) -> str | None:
-        for waiting in (self._asked, self._changed):
-            if waiting:
-                name, _ = waiting.popitem(last=False)
-                # One that was asked and changed would be due twice in a slice: nothing of it is sent yet.
-                self._changed.pop(name, None)
-                return name
-        return None
-
-    def _settle(self, name: str) -> Served | Outcome | None:
-        """What must be written about the name now; None: nothing (yet)."""
-        if not self._spellings.allows(name):
-            return self._unless_said(Outcome.INVALID, name)
-        held = self._subscription.held(name)
-        wanted = None if self._subscription.owed(name) else held
-        answer = self._loaded.pop(name, None) or self._resolver.resolve(name, wanted)
-        match answer:
-            case Later.LOAD:
-                return self._load(name, wanted)
-            case Failed():
-                return self._fail(name, answer)
-        self._end_retries(name)
-        match answer:
-            case Served(version) if (name, version) in self._rejected:
-                self._look_again(name, REJECTED if self._subscription.owed(name) else SAY_AGAIN)
-                return self._unless_said(Outcome.UNFIT, name) if held is None else None
-            case Served():
-                return answer
-            case Removed(outcome):
-                return self._unless_said(outcome, name)
-        return None
-
-    def _load(self, name: str, wanted: str | None) -> Served | Outcome | None:
-        if len(self._loading) >= MAX_LOADING:
-            return self._fail(name, Failed(Outcome.UNAVAILABLE))
-        self._loading[name] = asyncio.create_task(self._run_load(name, wanted), name=f"load {name}")
-        return None
-
-    async def _run_load(self, name: str, wanted: str | None) -> None:
-        try:
-            answer = await self._resolver.load(name, wanted)
-        except Exception:
-            # The top of a task: a fault at one name must not end the stream of all the others.
-            log.exception("load_failed", resource=name)
-            answer = Failed(Outcome.UNAVAILABLE)
-        # `changed` and `_forget` cancel it, so this is still the name's one load.
-        del self._loading[name]
-        self._loaded[name] = answer
-        self._asked[name] = None
+    def _on_loaded(self, name: str) -> None:
+        self._waiting.asked[name] = None
         self._wake()
-
-    def _fail(self, name: str, failed: Failed) -> Served | Outcome | None:
-        """A client that has a certificate keeps it, whichever it is."""
-        self._retry_later(name)
-        if self._subscription.held(name) is not None:
-            return None
-        return failed.instead or self._unless_said(failed.outcome, name)
-
-    def _unless_said(self, outcome: Outcome, name: str) -> Outcome | None:
-        if not self._subscription.due(name, REMOVED):
-            return None
-        if (name, REMOVED) in self._rejected:
-            self._look_again(name, REJECTED)
-            return None
-        return outcome
-
-    def _retry_later(self, name: str) -> None:
-        count, _ = self._retries.get(name, (0, None))
-        self._look_again(name, RETRY_DELAYS[min(count, len(RETRY_DELAYS) - 1)], count + 1)
-
-    def _look_again(self, name: str, seconds: float, count: int = 0) -> None:
-        self._end_retries(name)
-        self._retries[name] = (count, asyncio.get_running_loop().call_later(seconds, self._retry, name))
 
     def _retry(self, name: str) -> None:
         self._counters.retries += 1
-        self.changed((name,))
-
-    def _end_retries(self, name: str) -> None:
-        _, timer = self._retries.pop(name, (0, None))
-        if timer is not None:
-            timer.cancel()
-
-    def _forget(self, name: str) -> None:
-        """Nothing that is under way for the name matters any more."""
-        load = self._loading.pop(name, None)
-        if load is not None:
-            load.cancel()
-        self._loaded.pop(name, None)
-        self._asked.pop(name, None)
-        self._changed.pop(name, None)
-        self._farewell.pop(name, None)
-        self._end_retries(name)
+        if name in self._subscription:
+            self._settling.loads.end(name)
+            self._waiting.changed[name] = None
+            self._wake()

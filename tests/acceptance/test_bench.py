@@ -31,6 +31,8 @@ GOALS = {
     "cold": ["≤ 6", "≤ 25", "≤ 1.3"],
     "restart": ["≤ 0", "≤ 0"],
     "soak": ["≤ 1.02", "≤ 0"],
+    # to start; a change by the sidecar, Envoy and bytes; a reconnect, cut and replaced; names on demand; nothing fails
+    "xds": [*["≤ 1"] * 2, *["≤ 1.2"] * 3, *["≤ 100", "≤ 0"] * 2, *["≥ 1000"] * 2, *["≤ 0"] * 5],
 }
 
 

@@ -15,8 +15,8 @@ from scenes.load import load
 from scenes.play import Play, tenants_seen
 
 from demo.customer import ApiRefused, Customer
+from embedded.operator import command
 from embedded.process import run
-from embedded.stack import command
 
 Eventually = Callable[..., Awaitable[Any]]
 

@@ -47,4 +47,4 @@ def test_no_file_of_the_suite_holds_a_private_key(session_dir: Path) -> None:
     assert any(file.suffix == ".log" for file in files), "no process left a log: nothing was searched"
     assert any("postgres" in file.parts and "base" in file.parts for file in files)
     found = [leak for file in files for leak in leaks(file)]
-    assert found == []
+    assert not found, "\n".join(found)

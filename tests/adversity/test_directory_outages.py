@@ -80,7 +80,7 @@ async def test_no_change_is_missed_while_the_listeners_backend_is_terminated(
     await superuser.close()
     await follows(sidecar, database, eventually)
     assert sidecar.feed.connects > 3
-    assert sidecar.feed.reloads == 1
+    assert sidecar.feed.intake.reloads == 1
 
 
 async def test_changes_made_while_it_cannot_connect_are_read_when_it_can_and_nothing_else_is(
@@ -108,7 +108,7 @@ async def test_changes_made_while_it_cannot_connect_are_read_when_it_can_and_not
         told = set().union(*sidecar.announced)
         assert {"gone.test", "new.test", "slow.test"} <= told
         assert "same.test" not in told
-        assert sidecar.feed.reloads == 1
+        assert sidecar.feed.intake.reloads == 1
 
 
 async def test_while_postgresql_is_stopped_live_names_go_on_and_unknown_ones_are_still_refused(
@@ -132,7 +132,7 @@ async def test_while_postgresql_is_stopped_live_names_go_on_and_unknown_ones_are
         await rows.domain("new.test")
         await rows.delete("live.test")
     await follows(sidecar, database, eventually)
-    assert sidecar.feed.reloads == 1, "its position was still good"
+    assert sidecar.feed.intake.reloads == 1, "its position was still good"
 
 
 async def test_a_postgresql_that_is_killed_again_and_again_loses_no_change(
@@ -181,7 +181,7 @@ async def test_a_sidecar_restarted_while_postgresql_is_down_serves_from_its_snap
                 await rows.delete("gone.test")
                 await rows.domain("new.test")
             await follows(again, database, eventually)
-            assert again.feed.reloads == 0
+            assert again.feed.intake.reloads == 0
     finally:
         if not started_again:
             await database.postgres.start_again()
@@ -200,7 +200,7 @@ async def test_a_network_that_swallows_everything_is_noticed_by_the_probe(
         await proxy.cut()
         proxy.restore()
         await follows(sidecar, database, eventually, timeout=BACK + DEADLINE)
-        assert sidecar.feed.reloads == 1
+        assert sidecar.feed.intake.reloads == 1
 
 
 async def test_a_thousand_unknown_names_cost_postgresql_no_statement(

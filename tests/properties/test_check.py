@@ -24,6 +24,7 @@ from scenes.checks import (
     processing_request,
     snis,
 )
+from scenes.edges import edges
 
 from core.hostname import normalize_host_header, normalize_sni
 from sidecar.authz.check import LISTENER, Checker
@@ -33,8 +34,9 @@ from sidecar.extproc.processor import Processor
 from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
 from sidecar.wire.process_pb2 import ProcessingResponse
 
-CHECKER = Checker(Names(), Tokens(), bytes)
-PROCESSOR = Processor(Names(), Tokens(), bytes)
+CHECKER = Checker(Names(), Tokens(), edges(), bytes)
+CLUSTER = "service/default"
+PROCESSOR = Processor(Names(), Tokens(), edges(), bytes)
 
 
 def live(host: str | None) -> Entry | None:
@@ -67,7 +69,7 @@ def test_any_bytes_get_a_reply_that_lets_through_only_a_live_name(request: bytes
         assert served is not None
         metadata = {key: value.string_value for key, value in response.dynamic_metadata.fields.items()}
         domain = served.domain_id or served.tenant_id
-        assert metadata == {"tenant": served.tenant_id, "domain": domain, "host": served.hostname}
+        assert metadata == {"tenant": served.tenant_id, "domain": domain, "host": served.hostname, "cluster": CLUSTER}
         assert response.WhichOneof("http_response") is None
         return
     asked = live(normalize_host_header(attributes.request.http.host))
@@ -75,6 +77,7 @@ def test_any_bytes_get_a_reply_that_lets_through_only_a_live_name(request: bytes
     assert headers(response.ok_response.headers) == {
         "x-tenant-id": asked.tenant_id,
         "x-nameplate-host": asked.hostname,
+        "x-nameplate-cluster": CLUSTER,
     }
     assert not response.HasField("dynamic_metadata")
     assert asked.platform or normalize_sni(attributes.tls_session.sni) is not None
@@ -114,7 +117,7 @@ def test_what_was_answered_before_makes_no_difference(
 ) -> None:
     """Rows change, come and go between the checks; a checker that keeps answers says what a new one would."""
     names = Names()
-    keeping, processing = Checker(names, Tokens(), bytes), Processor(names, Tokens(), bytes)
+    keeping, processing = Checker(names, Tokens(), edges(), bytes), Processor(names, Tokens(), edges(), bytes)
     for change, (host, sni) in steps:
         for hostname, row in change:
             if row is None:
@@ -124,9 +127,9 @@ def test_what_was_answered_before_makes_no_difference(
                 names.entries[hostname] = entry(hostname, owner, live=is_live or hostname.endswith(PLATFORM))
         for _ in range(2):
             request = check_request(host, b"/", sni)
-            assert keeping.check(request) == Checker(names, Tokens(), bytes).check(request)
+            assert keeping.check(request) == Checker(names, Tokens(), edges(), bytes).check(request)
             request = processing_request(host, b"/", sni)
-            assert processing.check(request) == Processor(names, Tokens(), bytes).check(request)
+            assert processing.check(request) == Processor(names, Tokens(), edges(), bytes).check(request)
 
 
 @given(pairs, paths | st.binary(max_size=40), st.booleans())

@@ -34,12 +34,16 @@ CERTIFICATES = st.tuples(
     st.none() | st.floats(allow_nan=False),
 )
 DOMAINS = st.builds(
-    lambda hostname, tenant, domain, live, certificate: Entry(hostname, tenant, domain, live, *certificate, False),
+    lambda hostname, tenant, domain, live, certificate, uploaded, client_auth: Entry(
+        hostname, tenant, domain, live, *certificate, False, uploaded and certificate[0] is not None, client_auth
+    ),
     HOSTNAMES,
     UUIDS,
     UUIDS,
     st.booleans(),
     st.just((None, None, None)) | CERTIFICATES,
+    st.booleans(),
+    st.booleans(),
 )
 SUBDOMAINS = st.builds(lambda name, tenant: Entry(name, tenant, "", True, None, None, None, True), HOSTNAMES, UUIDS)
 ENTRIES = DOMAINS | SUBDOMAINS
@@ -151,7 +155,7 @@ def test_any_header_is_refused_without_another_error(path: Path, header: object,
     if data.draw(st.booleans(), "a header that begins well"):
         header = {
             "format": "nameplate-directory",
-            "version": 2,
+            "version": 3,
             "platform_domain": PLATFORM,
             "complete": True,
             "position": data.draw(
@@ -182,7 +186,7 @@ def test_rows_that_are_none_are_refused_without_another_error_whatever_the_check
 
 
 @pytest.mark.parametrize(
-    "row", [b"", b"\x01", b"\x08" + bytes(90), b"\x01" + bytes(32), b"\x01" + bytes(32) + b"\xe4.test"]
+    "row", [b"", b"\x01", b"\x80" + bytes(90), b"\x01" + bytes(32), b"\x01" + bytes(32) + b"\xe4.test"]
 )
 def test_a_row_without_a_hostname_or_of_another_kind_is_refused(path: Path, row: bytes) -> None:
     block = struct.pack("!IH", 1, len(row)) + row
@@ -202,7 +206,7 @@ def test_another_platforms_file_and_another_versions_are_refused(path: Path) -> 
     whole = written(path, SNAPSHOT, sample().values())
     with pytest.raises(SnapshotRefused, match="another_platform"):
         read(path, "other.test")
-    path.write_bytes(whole.replace(b'"version":2', b'"version":1'))
+    path.write_bytes(whole.replace(b'"version":3', b'"version":2'))
     with pytest.raises(SnapshotRefused, match="another_version"):
         read(path, PLATFORM)
 

@@ -1,6 +1,7 @@
 """Our views of Envoy's messages agree with the full ones (envoy-data-plane), both ways, field by field.
 
-Where a field of a view is bytes, Envoy's may be a string (a client may send any octets) or a message (encoded before).
+Where a field of a view is bytes, Envoy's may be a string (a client may send any octets) or a message (encoded before);
+where it is a list of bytes, Envoy's is a map, of which each is an entry.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ VIEWS: Mapping[type[Message], type[betterproto2.Message]] = {
     discovery_pb2.DiscoveryResponse: discovery.DiscoveryResponse,
     secret_pb2.Secret: tls.Secret,
 }
+
+Entry = check_pb2.CheckRequest.HeaderEntry
 
 # Envoy's deprecated fields are drawn too.
 pytestmark = pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")
@@ -124,7 +127,7 @@ def values(
 
 
 def entry(seen: FieldDescriptor | None) -> FieldDescriptor | None:
-    return None if seen is None else seen.message_type.fields_by_number[2]
+    return None if seen is None or seen.message_type is None else seen.message_type.fields_by_number[2]
 
 
 def one(
@@ -173,6 +176,10 @@ def view_of(ours: type[Message], theirs: type[betterproto2.Message]) -> st.Searc
 
 def view_values(field: FieldDescriptor, theirs: type[betterproto2.Message], name: str) -> st.SearchStrategy[Any]:
     meta = betterproto2.FieldMetadata.get(next(each for each in dataclasses.fields(theirs) if each.name == name))
+    if meta.map_meta is not None and field.message_type is None:
+        return st.dictionaries(text, text, max_size=3).map(
+            lambda headers: [Entry(key=key, value=value.encode()).SerializeToString() for key, value in headers.items()]
+        )
     if meta.map_meta is not None:
         return st.dictionaries(text, view_one(entry(field), theirs, f"{name}.value", meta.map_meta[1]), max_size=3)
     item = view_one(field, theirs, name, meta)
@@ -206,7 +213,10 @@ def assert_agree(ours: Message, theirs: betterproto2.Message) -> None:
     """Each field that our view has holds the same in both."""
     for field in ours.DESCRIPTOR.fields:
         mine, other = getattr(ours, field.name), getattr(theirs, by_number(type(theirs))[field.number].name)
-        if isinstance(other, dict):
+        if isinstance(other, dict) and field.message_type is None:
+            entries = [Entry.FromString(raw) for raw in mine]
+            assert {entry.key: entry.value.decode() for entry in entries} == other
+        elif isinstance(other, dict):
             assert mine.keys() == other.keys()
             for key, value in other.items():
                 assert_same(entry(field), mine[key], value)

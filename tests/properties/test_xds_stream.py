@@ -15,10 +15,12 @@ from uuid import uuid4
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenes.edges import edges
 from scenes.secrets import PLATFORM, Authority
 
 from core.hostname import normalize_sni
 from embedded.ports import free_port
+from sidecar.certs.edge import EdgeSecrets
 from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import SECRET_TYPE, Kept, LoadedCertificate, SecretCache
 from sidecar.certs.vault import Vault
@@ -32,10 +34,10 @@ from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds import resolver
 from sidecar.xds.counters import Counters
 from sidecar.xds.ended import EndedRegistrations
-from sidecar.xds.service import SecretService
+from sidecar.xds.service import DiscoveryService
 from sidecar.xds.spellings import LIMIT
 from sidecar.xds.stream import SecretStream
-from sidecar.xds.subscription import DeltaSubscription
+from sidecar.xds.subscription_delta import DeltaSubscription
 
 TENANT = "7b0f2a52-6a9c-4f0c-9a51-000000000001"
 AUTHORITY = Authority()
@@ -75,7 +77,8 @@ class World:
         self.platform.current = PLATFORM_CERTIFICATES[0]
         postgres = Postgres(f"postgresql://nobody@127.0.0.1:{free_port()}/none", domain)
         source = Source(self.directory, postgres, Budget(100))
-        self.service = SecretService(self.directory, source, self.secrets, self.platform, EndedRegistrations())
+        edge = EdgeSecrets(edges(), vault)
+        self.service = DiscoveryService(self.directory, source, self.secrets, self.platform, EndedRegistrations(), edge)
         self.domain_ids = {OWN: str(uuid4()), COLD: str(uuid4())}
         self.interest: set[str] = set()
         self.has: dict[str, str] = {}
@@ -218,7 +221,7 @@ class World:
         """The client reads until nothing waits any more; a Vault that is away has said so by then."""
         for _ in range(1000):
             self.allowed.release()
-        while self.stream._asked or self.stream._changed or self.stream._loading or self.woken.is_set():
+        while self.stream._waiting or self.stream._settling.loads._loading or self.woken.is_set():
             assert not self.writer.done(), self.writer.result()
             await asyncio.sleep(0)
         for _ in range(20):
@@ -237,7 +240,8 @@ class World:
         entry = self.directory.find(host)
         if not isinstance(entry, Entry):
             # What it has it keeps while the directory is stale.
-            return {None, self.has.get(name)} if self.directory.stale else {None}
+            kept = self.directory.stale or name in self.stream._settling.retries
+            return {None, self.has.get(name)} if kept else {None}
         if entry.platform:
             return {current.version}
         if host == COLD:
@@ -249,7 +253,8 @@ class World:
 
     def no_trace_of_others(self) -> None:
         stream = self.stream
-        for traces in (stream._asked, stream._changed, stream._loading, stream._loaded, stream._retries):
+        waiting, settling = stream._waiting, stream._settling
+        for traces in (waiting.asked, waiting.changed, settling.loads, settling.retries):
             assert set(traces) <= self.interest
 
 

@@ -18,13 +18,13 @@ from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds.subscription import (
     REMOVED,
     WILDCARD,
-    DeltaSubscription,
     Received,
     Rejection,
     Response,
-    StateOfTheWorldSubscription,
     Subscription,
 )
+from sidecar.xds.subscription_delta import DeltaSubscription
+from sidecar.xds.subscription_world import StateOfTheWorldSubscription
 
 TYPE = "type.googleapis.com/x"
 NAMES = [f"{letter}.example" for letter in "abcd"]

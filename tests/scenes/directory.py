@@ -80,6 +80,27 @@ class Rows:
             vault_version,
         )
 
+    async def upload(self, hostname: str, fingerprint: str, vault_version: int = 1) -> None:
+        await self.connection.execute(
+            """WITH made AS (
+                   INSERT INTO uploads (domain_id, serial, issuer, fingerprint, not_before, not_after, names,
+                                        vault_version)
+                   SELECT id, '0b', 'CN=own', $2, now(), $3, '{}', $4
+                   FROM custom_domains WHERE hostname = $1 AND deleted_at IS NULL RETURNING id, domain_id)
+               UPDATE custom_domains d SET upload_id = made.id FROM made WHERE d.id = made.domain_id""",
+            hostname,
+            fingerprint,
+            NOT_AFTER,
+            vault_version,
+        )
+
+    async def withdraw(self, hostname: str) -> None:
+        await self.connection.execute(
+            """WITH d AS (UPDATE custom_domains SET upload_id = NULL WHERE hostname = $1 RETURNING id)
+               UPDATE uploads SET ended_at = now(), ended_by = 'withdrawn' FROM d WHERE domain_id = d.id""",
+            hostname,
+        )
+
     async def challenge(self, hostname: str, token: str, lifetime: timedelta = timedelta(minutes=10)) -> str:
         """The key authorization that was stored for the token."""
         await self.connection.execute(
@@ -112,8 +133,13 @@ async def live_names(database: Database) -> dict[str, Entry]:
     connection = await asyncpg.connect(database.superuser_dsn)
     try:
         domains = await connection.fetch(
-            """SELECT d.hostname, d.tenant_id, d.id, d.status, c.fingerprint, c.vault_version, c.not_after
+            """SELECT d.hostname, d.tenant_id, d.id, d.status, d.upload_id,
+                   coalesce(u.fingerprint, c.fingerprint) AS fingerprint,
+                   coalesce(u.vault_version, c.vault_version) AS vault_version,
+                   coalesce(u.not_after, c.not_after) AS not_after,
+                   EXISTS (SELECT FROM client_auth a WHERE a.domain_id = d.id) AS client_auth
                FROM custom_domains d LEFT JOIN certificates c ON c.id = d.certificate_id
+                   LEFT JOIN uploads u ON u.id = d.upload_id
                WHERE d.deleted_at IS NULL AND d.status IN ('verified', 'active')"""
         )
         tenants = await connection.fetch("SELECT slug, id FROM tenants")
@@ -129,6 +155,8 @@ async def live_names(database: Database) -> dict[str, Entry]:
             vault_version=row["vault_version"],
             not_after=row["not_after"].timestamp() if row["not_after"] else None,
             platform=False,
+            uploaded=row["upload_id"] is not None,
+            client_auth=row["client_auth"],
         )
         for row in domains
     ]

@@ -1,4 +1,4 @@
-"""The secret service in this process, on a real Vault: a directory to write in, gRPC on a socket, and two clients."""
+"""The discovery service in this process, on a real Vault: a directory to write in, gRPC on a socket, two clients."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from scenes.edges import edges
 from scenes.entries import changed
 
 from core.certificate import Certificate
-from core.vault import DEFAULT_CERTIFICATE, certificate_path
+from core.vault import DEFAULT_CERTIFICATE, certificate_path, upload_path
 from embedded.ports import free_port
 from embedded.vault_mount import VaultMount
+from sidecar.certs.edge import EdgeSecrets
 from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import SECRET_TYPE, SecretCache
 from sidecar.certs.vault import Vault
@@ -32,12 +34,14 @@ from sidecar.directory.entry import Entry, PlatformDomain
 from sidecar.directory.postgres import Postgres
 from sidecar.directory.rows import Everything
 from sidecar.directory.source import Source
+from sidecar.edge.table import EdgeTable
 from sidecar.grpcfast import Server
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.wire import secret_pb2
 from sidecar.xds import methods as xds
+from sidecar.xds.configurations import ConfigurationTable
 from sidecar.xds.ended import EndedRegistrations
-from sidecar.xds.service import SecretService
+from sidecar.xds.service import DiscoveryService
 
 PLATFORM = "platform.test"
 HOUR = 3600.0
@@ -131,9 +135,12 @@ class Room:
     source: Source
     secrets: SecretCache
     platform: PlatformCertificate
-    service: SecretService
+    service: DiscoveryService
+    configurations: ConfigurationTable
     socket: Path
     _serving: Serving = field(repr=False)
+    edge: EdgeTable
+    edge_secrets: EdgeSecrets
 
     @property
     def server(self) -> Server:
@@ -177,6 +184,14 @@ class Room:
         self.put(renewed)
         return renewed
 
+    async def upload(self, entry: Entry, *names: str, **shape: Any) -> Entry:
+        """Its tenant's own certificate, in Vault and in the directory."""
+        certificate = self.authority.issue(*(names or (entry.hostname,)), **shape)
+        version = await self.store(upload_path(_uuid(entry.domain_id)), certificate)
+        uploaded = changed(entry, fingerprint=certificate.fingerprint, vault_version=version, uploaded=True)
+        self.put(uploaded)
+        return uploaded
+
     def add_platform(self, slug: str) -> Entry:
         entry = Entry(f"{slug}.{PLATFORM}", str(uuid4()), "", True, None, None, None, True)
         self.put(entry)
@@ -210,7 +225,7 @@ def _uuid(text: str) -> Any:
     return UUID(text)
 
 
-async def _serve(service: SecretService, socket: Path) -> Serving:
+async def _serve(service: DiscoveryService, socket: Path) -> Serving:
     server = Server(xds.methods(service))
     socket.unlink(missing_ok=True)
     return Serving(server, await asyncio.get_running_loop().create_unix_server(server.protocol, socket))
@@ -232,7 +247,10 @@ async def room(
     ) as vault:
         secrets = SecretCache(vault)
         platform = PlatformCertificate(vault, PLATFORM, interval=platform_interval)
-        service = SecretService(directory, source, secrets, platform, EndedRegistrations())
+        configurations = ConfigurationTable()
+        table = edges()
+        edge = EdgeSecrets(table, vault)
+        service = DiscoveryService(directory, source, secrets, platform, EndedRegistrations(), edge, configurations)
         socket = directory_path / "xds.sock"
         made = Room(
             mount,
@@ -243,14 +261,18 @@ async def room(
             secrets,
             platform,
             service,
+            configurations,
             socket,
             await _serve(service, socket),
+            table,
+            edge,
         )
         try:
             yield made
         finally:
             await made.stop()
             await secrets.close()
+            await edge.identities.close()
             await platform.close()
             source.close()
             postgres.close()

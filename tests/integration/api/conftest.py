@@ -5,39 +5,39 @@ One server and one database for all these tests: the database is emptied before 
 
 from __future__ import annotations
 
-import asyncio
 import json
-import socket
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import httpx
-import jwt
 import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
-from prometheus_client import CollectorRegistry
+from scenes.served import (
+    MAX_DOMAINS,
+    VERIFY_TTL,
+    Issuer,
+    Scripted,
+    Tenant,
+    app_of,
+    serving_on,
+)
 from starlette.types import ASGIApp
 
-from api.app import create_app
-from api.auth import Authenticator, Principal
-from api.endpoints import Endpoints
-from api.instructions import Target
-from api.jwks import KeyFile
-from api.service import Diagnostician, Reply
-from control.app import http_server
+from api.admin.upstreams import Upstreams
+from api.auth import Principal
+from api.service import Reply
 from control.domains.tenants import TenantDomains
 from control.outbox.endpoints import TenantEndpoints
 from control.outbox.signing import Secrets
-from control.preflight.report import Check, Report
+from control.services import parts as services
+from control.uploads.tenant import TenantUploads
 from control.vault import Vault
 from core.domain import Domain
 from core.hostname import HostnameRules
@@ -45,15 +45,11 @@ from embedded.background import Background
 from embedded.database import Database
 from embedded.vault_mount import VaultMount
 
-ISSUER, AUDIENCE = "https://issuer.test", "nameplate"
-TARGET = Target("custom.platform.io", ("76.76.21.21",))
-VERIFY_TTL = timedelta(hours=72)
-MAX_DOMAINS = 5
-
 # The audit is append-only for everybody, so its triggers are away while the tests write its past.
 CHAIN = ("audit", "audit_seals", "audit_heads", "audit_checkpoints")
 EMPTY = f"""TRUNCATE tenants, custom_domains, certificates, challenges, acme_orders, jobs, changes, outbox,
-    notification_endpoints, idempotency_keys, {", ".join(CHAIN)} CASCADE"""
+    notification_endpoints, idempotency_keys, upload_attempts, client_auth_changes, services, trust, identities,
+    {", ".join(CHAIN)} CASCADE"""
 
 
 # --- the database
@@ -154,24 +150,6 @@ def add(domains: TenantDomains) -> Callable[[Principal, str], Awaitable[Domain]]
 # --- tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
-    """Makes tokens; its public key is in `path`."""
-
-    path: Path
-    key: Ed25519PrivateKey = field(repr=False)
-
-    def token(self, tenant_id: UUID, **claims: Any) -> str:
-        standard = {
-            "iss": ISSUER,
-            "aud": AUDIENCE,
-            "sub": "alice",
-            "exp": time.time() + 3600,
-            "tenant_id": str(tenant_id),
-        }
-        return jwt.encode({**standard, **claims}, self.key, algorithm="EdDSA", headers={"kid": "k1"})
-
-
 @pytest.fixture(scope="session")
 def issuer(session_dir: Path) -> Issuer:
     key = Ed25519PrivateKey.generate()
@@ -184,24 +162,6 @@ def issuer(session_dir: Path) -> Issuer:
 # --- diagnoses
 
 
-class Scripted:
-    """What a diagnosis found, or how it failed, told in advance. `asked`: about which domains, in order."""
-
-    def __init__(self) -> None:
-        self.asked: list[Domain] = []
-        self.failure: Exception | None = None
-        self.go_on = asyncio.Event()
-        self.go_on.set()
-
-    async def diagnose(self, domain: Domain) -> Mapping[str, Any]:
-        self.asked.append(domain)
-        await self.go_on.wait()
-        if self.failure is not None:
-            raise self.failure
-        checks = [Check("caa", "caa_forbids", False, True, "tenant", "It forbids us.", ["ca.test"], {"issue": ["x"]})]
-        return Report(checks, ["https://ca.test/directory"]).to_json()
-
-
 @pytest.fixture
 def scripted() -> Scripted:
     return Scripted()
@@ -211,13 +171,42 @@ def scripted() -> Scripted:
 
 
 @pytest.fixture
-def endpoints(vault_mount: VaultMount) -> Iterator[Callable[[asyncpg.Pool[Any]], TenantEndpoints]]:
-    """Makes them of a pool, with their secrets in a Vault."""
+def vault(vault_mount: VaultMount) -> Iterator[Vault]:
     role = vault_mount.control
     vault = Vault(vault_mount.url, vault_mount.path, role.role_id, lambda: role.secret_id)
-    secrets = Secrets(vault, lambda: datetime.now(UTC))
-    yield lambda pool: TenantEndpoints(pool, secrets, mails=True)
+    yield vault
     vault.close()
+
+
+@pytest.fixture
+def endpoints(vault: Vault) -> Callable[[asyncpg.Pool[Any]], TenantEndpoints]:
+    """Makes them of a pool, with their secrets in a Vault."""
+    secrets = Secrets(vault, lambda: datetime.now(UTC))
+    return lambda pool: TenantEndpoints(pool, secrets, mails=True)
+
+
+# --- uploads
+
+
+@pytest.fixture
+def uploads(vault: Vault) -> Callable[..., TenantUploads]:
+    """Makes them of a pool, with their keys in a Vault."""
+    return lambda pool, **settings: TenantUploads(pool, vault, VERIFY_TTL, **settings)
+
+
+# --- what the operator describes
+
+
+@pytest.fixture
+async def workers(database: Database) -> AsyncIterator[asyncpg.Pool[Any]]:
+    """A pool as control's workers have it."""
+    async with asyncpg.create_pool(database.control_dsn, min_size=0, max_size=8) as pool:
+        yield pool
+
+
+@pytest.fixture
+def upstreams(workers: asyncpg.Pool[Any], vault: Vault) -> Upstreams:
+    return services.upstreams(workers, vault)
 
 
 # --- the server
@@ -230,55 +219,8 @@ def rules() -> HostnameRules:
 
 @pytest.fixture(scope="session")
 def make_app(issuer: Issuer, rules: HostnameRules) -> Callable[..., ASGIApp]:
-    """`make_app(pool, max_domains=5, target=…, diagnostician=…, endpoints=…)`; the last makes them of the pool."""
-
-    def make(
-        pool: asyncpg.Pool[Any],
-        max_domains: int = MAX_DOMAINS,
-        target: Target = TARGET,
-        diagnostician: Diagnostician | None = None,
-        endpoints: Callable[[asyncpg.Pool[Any]], Endpoints] | None = None,
-    ) -> ASGIApp:
-        domains = TenantDomains(pool, VERIFY_TTL, max_domains)
-        authenticator = Authenticator(KeyFile(issuer.path), issuer=ISSUER, audience=AUDIENCE)
-        return create_app(
-            domains,
-            authenticator,
-            rules,
-            target,
-            CollectorRegistry(),
-            diagnostician=diagnostician,
-            endpoints=None if endpoints is None else endpoints(pool),
-        )
-
-    return make
-
-
-@asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[str]:
-    """Serve with uvicorn as control does; gives the base address."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.bind(("127.0.0.1", 0))
-    server = http_server(app)
-    task = asyncio.create_task(server.serve([listener]))
-    try:
-        while not server.started:
-            assert not task.done()
-            await asyncio.sleep(0)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
-
-
-@asynccontextmanager
-async def serving_on(dsn: str, make_app: Callable[..., ASGIApp], **settings: Any) -> AsyncIterator[str]:
-    async with (
-        asyncpg.create_pool(dsn, min_size=0, max_size=20) as pool,
-        serving(make_app(pool, **settings)) as url,
-    ):
-        yield url
+    """`make_app(pool, max_domains=5, target=…, diagnostician=…, endpoints=…, uploads=…)`; the last two make theirs."""
+    return partial(app_of, issuer, rules)
 
 
 @pytest.fixture
@@ -307,17 +249,6 @@ async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
     """Without a token, at the root of the server."""
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         yield client
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """A tenant's client. Paths are below the API's prefix."""
-
-    id: UUID
-    client: httpx.AsyncClient = field(repr=False)
-
-    async def add(self, hostname: str, **headers: str) -> httpx.Response:
-        return await self.client.post("/domains", json={"hostname": hostname}, headers=headers)
 
 
 @pytest.fixture

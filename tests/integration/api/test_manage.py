@@ -45,6 +45,7 @@ async def test_a_pending_domain_shows_what_is_missing(tenant: Tenant) -> None:
         "verification": {"method": None, "deadline": body["verification"]["deadline"], **nothing},
         "ssl": nothing,
         "certificate": None,
+        "certificateWarning": None,
         "certExpiry": None,
         "renewAt": None,
         "challenges": ["http-01"],
@@ -91,6 +92,7 @@ async def test_the_findings_and_the_certificate_are_shown(tenant: Tenant, contro
     }
     assert (body["ssl"]["code"], body["ssl"]["who"]) == ("rate_limited", "ca")
     assert body["certificate"] == {
+        "source": "managed",
         "serial": "ab",
         "issuer": "CA",
         "fingerprint": "f" * 64,

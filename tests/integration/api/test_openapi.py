@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: schemathesis holds the running API against it, as two tenants."""
+"""The OpenAPI document is true: schemathesis holds the running API against it, as two tenants; one is the admin too."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from api.operations import OPERATIONS
+from api.problems import ADMIN_SCOPE
 from embedded.database import Database
 
 ROOT = Path(__file__).parents[3]
@@ -34,8 +35,11 @@ path = "tenants.json"
 peers = {json.dumps(TENANTS)}
 
 [checks.positive_data_acceptance]
-# 422: hostnames have rules that a schema cannot tell, such as the Public Suffix List.
-expected-statuses = ["2xx", "404", "409", "422", "429"]
+# 403: mallory is no admin. 412: conditions. 422: rules that a schema cannot tell, such as the Public Suffix List.
+expected-statuses = ["2xx", "403", "404", "409", "412", "422", "429"]
+
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "428", "429"]
 
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "4xx"]
@@ -43,15 +47,24 @@ expected-statuses = ["2xx", "4xx"]
 
 
 async def test_the_api_does_what_its_document_says(
-    database: Database, serve: Callable[..., Any], issuer: Any, scripted: Any, endpoints: Any, state_dir: Path
+    database: Database,
+    serve: Callable[..., Any],
+    issuer: Any,
+    scripted: Any,
+    endpoints: Any,
+    uploads: Any,
+    upstreams: Any,
+    state_dir: Path,
 ) -> None:
     (state_dir / "schemathesis.toml").write_text(CONFIGURATION)
+    tokens = {"alice": issuer.token(uuid4(), scope=ADMIN_SCOPE), "mallory": issuer.token(uuid4())}
     tenants = [
-        {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {issuer.token(uuid4())}"}]}
-        for name in TENANTS
+        {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {token}"}]}
+        for name, token in tokens.items()
     ]
     (state_dir / "tenants.json").write_text(json.dumps({"auth": tenants}))
     offered = {"max_domains": 1_000_000, "diagnostician": scripted, "endpoints": endpoints}
+    offered |= {"uploads": uploads, "upstreams": upstreams}
     async with serve(database.api_dsn, **offered) as url:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

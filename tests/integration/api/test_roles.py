@@ -24,12 +24,30 @@ OWNER = {
     "tenants": "id",
     "custom_domains": "tenant_id",
     "certificates": "(SELECT tenant_id FROM custom_domains d WHERE d.id = domain_id)",
+    "uploads": "(SELECT tenant_id FROM custom_domains d WHERE d.id = domain_id)",
+    "upload_keys": "(SELECT tenant_id FROM custom_domains d WHERE d.id = domain_id)",
+    "upload_attempts": "tenant_id",
+    "client_auth": "(SELECT tenant_id FROM custom_domains d WHERE d.id = domain_id)",
+    "consumers": "tenant_id",
+    "client_auth_changes": "tenant_id",
     "audit": "tenant_id",
     "idempotency_keys": "tenant_id",
     "outbox": "tenant_id",
     "deliveries": "tenant_id",
 }
-SIDECAR_VIEWS = {"domains_v1", "tenants_v1", "challenges_v1", "changes_v1", "feed_v1"}
+SIDECAR_VIEWS = {
+    "domains_v1",
+    "tenants_v1",
+    "challenges_v1",
+    "changes_v1",
+    "feed_v1",
+    "services_v1",
+    "trust_v1",
+    "identities_v1",
+    "service_choices_v1",
+    "client_auth_v1",
+    "consumers_v1",
+}
 
 
 @pytest.fixture
@@ -43,6 +61,22 @@ async def two_tenants(
             """INSERT INTO certificates (domain_id, serial, issuer, fingerprint, not_before, not_after, vault_version,
                    directory_url) VALUES ($1, 'ab', 'CA', repeat('f', 64), now(), now(), 1, 'x')""",
             domain.id,
+        )
+        await control.execute(
+            """INSERT INTO uploads (domain_id, serial, issuer, fingerprint, not_before, not_after, names, vault_version)
+               VALUES ($1, 'cd', 'CA', repeat('e', 64), now(), now(), '{}', 1)""",
+            domain.id,
+        )
+        await control.execute("INSERT INTO upload_keys VALUES ($1, $1)", domain.id)
+        await control.execute("INSERT INTO upload_attempts (tenant_id) VALUES ($1)", tenant)
+        await control.execute(
+            """INSERT INTO client_auth (domain_id, mode, lookup, identity_by, ca_pem, ca_until)
+               VALUES ($1, 'required', true, '{san}', 'x', now())""",
+            domain.id,
+        )
+        await control.execute("INSERT INTO client_auth_changes (tenant_id) VALUES ($1)", tenant)
+        await control.execute(
+            "INSERT INTO consumers (tenant_id, name, kind, value) VALUES ($1, 'a', 'san', 'dns:a.test')", tenant
         )
         await control.execute("INSERT INTO idempotency_keys VALUES ($1, 'k', '\\x00', '{}')", tenant)
         await control.execute("INSERT INTO challenges VALUES ($1, $2, 'a', now())", str(tenant), domain.id)
@@ -137,6 +171,10 @@ async def test_the_api_reaches_another_tenants_rows_by_no_query(
         "SELECT * FROM custom_domains WHERE id = $1 OR tenant_id <> current_setting('app.current_tenant')::uuid",
         "UPDATE custom_domains SET status = 'active' WHERE id = $1 RETURNING id",
         "SELECT * FROM certificates WHERE domain_id = $1",
+        "SELECT * FROM client_auth WHERE domain_id = $1",
+        "DELETE FROM client_auth WHERE domain_id = $1 RETURNING true",
+        "UPDATE client_auth SET mode = 'optional' WHERE domain_id = $1 RETURNING true",
+        "DELETE FROM consumers WHERE tenant_id <> current_setting('app.current_tenant')::uuid OR id = $1 RETURNING id",
         "SELECT * FROM audit WHERE domain_id = $1",
     ):
         assert await api.fetch(query, foreign.id) == [], query
@@ -145,6 +183,7 @@ async def test_the_api_reaches_another_tenants_rows_by_no_query(
         "VALUES ($1, 'x.example.com', 't', now())",
         "INSERT INTO audit (tenant_id, domain_id, hostname, actor, action) VALUES ($1, $1, 'x', 'x', 'x')",
         "INSERT INTO idempotency_keys (tenant_id, key, request_hash) VALUES ($1, 'k2', '')",
+        "INSERT INTO consumers (tenant_id, name, kind, value) VALUES ($1, 'x', 'san', 'dns:x.test')",
         "INSERT INTO outbox (tenant_id, domain_id, event, payload) VALUES ($1, $1, 'x', '{}')",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):

@@ -1,10 +1,12 @@
 """The embedded Envoy with a small configuration of its own."""
 
+import asyncio
+
 import httpx
 import pytest
 
-from embedded.envoy import Envoy, validate
-from embedded.process import ServerFailed
+from embedded.envoy import SHARED_MEMORY, Envoy, HotRestart, validate
+from embedded.process import ServerFailed, is_running
 
 CONFIGURATION = """
 admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 1}}}}}}
@@ -56,6 +58,29 @@ async def test_a_drain_closes_connections_gently_and_goes_on_serving(state_dir, 
         await envoy.drain()
         assert (await get(f"http://127.0.0.1:{port}/")).text == "served"
         assert envoy.pid
+
+
+async def test_a_hot_restart_hands_over_without_a_refused_connection(state_dir, ports):
+    (port,) = ports(1)
+    configuration = CONFIGURATION.format(port=port)
+    async with Envoy.start(state_dir, configuration, drain_time=1, hot_restart=HotRestart(parent_shutdown=2)) as envoy:
+        for _ in range(2):
+            before = envoy.pid
+            restarted = asyncio.create_task(envoy.restart_hot())
+            while not restarted.done():
+                assert (await get(f"http://127.0.0.1:{port}/")).text == "served"
+            await restarted
+            assert envoy.pid != before
+            assert not is_running(before)
+        memory = SHARED_MEMORY / f"envoy_shared_memory_{(envoy.home / 'base-id').read_text()}0"
+        assert memory.exists()
+    assert not memory.exists()
+
+
+async def test_a_hot_restart_that_was_not_asked_for_is_refused(state_dir, ports):
+    async with Envoy.start(state_dir, CONFIGURATION.format(port=ports(1)[0])) as envoy:
+        with pytest.raises(ServerFailed, match="hot restart"):
+            await envoy.restart_hot()
 
 
 async def test_its_admin_interface_can_be_a_port(state_dir, ports):

@@ -5,6 +5,7 @@ import ssl
 import httpx
 import pytest
 from cryptography import x509
+from scenes import tls_pair
 
 from embedded.openbao import OpenBao
 from embedded.process import ServerFailed
@@ -64,7 +65,7 @@ async def test_the_acme_directory_answers(pki):
     assert nonce.headers["replay-nonce"]
 
 
-async def test_a_certificate_is_issued_for_a_wildcard_with_the_leaf_first(pki, state_dir):
+async def test_a_certificate_is_issued_for_a_wildcard_with_the_leaf_first(pki):
     issued = await pki.issue(["*.platform.test", "platform.test"])
     leaf, intermediate = x509.load_pem_x509_certificates(issued.chain_pem.encode())
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -72,8 +73,6 @@ async def test_a_certificate_is_issued_for_a_wildcard_with_the_leaf_first(pki, s
     leaf.verify_directly_issued_by(intermediate)
     intermediate.verify_directly_issued_by(x509.load_pem_x509_certificate(pki.root_pem.encode()))
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    (state_dir / "pair.pem").write_text(issued.chain_pem + issued.key_pem)
-    context.load_cert_chain(state_dir / "pair.pem")  # raises unless the key matches
-    (state_dir / "pair.pem").unlink()
+    # Raises unless the key matches.
+    tls_pair.show(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), issued.chain_pem + issued.key_pem)
     assert issued.key_pem not in repr(issued)

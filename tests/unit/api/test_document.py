@@ -14,7 +14,8 @@ from scenes.domains import DOMAIN
 
 from api.catalogue import CATALOGUE
 from api.openapi import document
-from api.operations import LINE_PROBLEMS, OPERATIONS
+from api.operations import OPERATIONS
+from api.operations.domains import LINE_PROBLEMS
 from api.representation import diagnosis
 from api.schemas import SCHEMAS
 from api.service import PROVEN_STATUSES, SSL_STATUSES, STATUSES
@@ -75,6 +76,17 @@ def test_an_operation_has_one_name_and_known_problems() -> None:
         assert set(operation.problems) <= set(CATALOGUE)
 
 
+def test_what_the_admin_does_lies_apart_and_is_refused_to_tenants() -> None:
+    for operation in OPERATIONS:
+        of_admin = operation.path.startswith("/admin/")
+        assert (operation.tag == "admin") == of_admin
+        assert ("admin_only" in operation.problems) == of_admin
+        assert ("token_no_tenant" in operation.problems) != of_admin
+        shown = DOCUMENT["paths"][operation.path][operation.method.lower()]
+        assert shown["tags"] == [operation.tag]
+        assert ("403" in shown["responses"]) == of_admin
+
+
 def test_the_statuses_are_those_of_the_state_machines() -> None:
     def known(table: Any) -> set[str]:
         return {state for state, _ in table} | {step.to for step in table.values()}
@@ -89,7 +101,7 @@ def test_every_code_that_the_api_raises_is_documented() -> None:
     documented = {code for operation in OPERATIONS for code in operation.problems} | set(LINE_PROBLEMS)
     root = Path(__file__).parents[3]
     machinery = {"problems", "catalogue"}
-    sources = [path for path in (root / "api").glob("*.py") if path.stem not in machinery]
+    sources = [path for path in (root / "api").rglob("*.py") if path.stem not in machinery]
     raised = {code for source in sources for code in re.findall(r'Problem\(\s*"([a-z_]+)"', source.read_text())}
     assert len(raised) > 15
     assert raised <= documented

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.edge import DIRECT_RESPONSE, REQUEST_LANE, ROUTE, replaced, without_checks
+from bench.envoys import DIRECT_RESPONSE, REQUEST_LANE, ROUTE, replaced, without_checks
 
 
 def test_a_bare_envoy_has_the_operators_configuration_without_the_checks() -> None:

@@ -110,3 +110,18 @@ def test_a_closed_loop_keeps_so_many_under_way(clock: Clock, targets: list[Slow]
 def test_a_closed_loop_ends_at_its_limit(clock: Clock, targets: list[Slow]) -> None:
     targets.append(target := Slow(clock, seconds=0.001))
     assert closed_loop(target, depth=4, seconds=60, limit=37, clock=clock).outcomes == {OK: 37}
+
+
+def test_a_loop_that_is_stopped_waits_for_what_is_under_way_and_begins_no_more(
+    clock: Clock, targets: list[Slow]
+) -> None:
+    for run in (
+        lambda target, stopped: open_loop(target, rate=100, seconds=60, clock=clock, stopped=stopped),
+        lambda target, stopped: closed_loop(target, depth=10, seconds=60, clock=clock, stopped=stopped),
+    ):
+        targets.append(target := Slow(clock, seconds=0.1))
+        end = clock() + 1.0
+        samples = run(target, lambda: clock() >= end)  # noqa: B023 -- called at once
+        assert set(samples.outcomes) == {OK}
+        assert samples.outcomes[OK] == pytest.approx(100, abs=15)
+        assert 0.99 < samples.seconds < 1.15

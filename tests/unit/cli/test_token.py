@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from typer.testing import CliRunner
 
+from api.auth import Authenticator, Operator
+from api.jwks import KeyFile
+from api.problems import Problem
 from cli.main import app
+from embedded.identity import AUDIENCE, ISSUER
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 
@@ -40,3 +45,21 @@ def test_what_goes_wrong_is_one_line_without_a_traceback(tmp_path: Path, wrong: 
     assert isinstance(result.exception, SystemExit)
     assert result.stderr.startswith("nameplate: no token was made")
     assert result.stdout == ""
+
+
+def test_a_token_for_the_admin_has_the_scope_and_no_tenant(tmp_path: Path) -> None:
+    jwks = tmp_path / "jwks.json"
+    arguments = ["token", "--admin", "--key", str(tmp_path / "key.pem"), "--jwks", str(jwks), "--subject", "root"]
+    token = CliRunner().invoke(app, arguments).stdout.strip()
+    gate = Authenticator(KeyFile(jwks), issuer=ISSUER, audience=AUDIENCE)
+    assert asyncio.run(gate.authenticate_operator(f"Bearer {token}")) == Operator("root")
+    with pytest.raises(Problem) as refused:
+        asyncio.run(gate.authenticate(f"Bearer {token}"))
+    assert refused.value.code == "token_no_tenant"
+
+
+@pytest.mark.parametrize("whose", [[], ["--admin", "--tenant", TENANT]])
+def test_a_token_is_for_a_tenant_or_for_the_admin(tmp_path: Path, whose: list[str]) -> None:
+    result = CliRunner().invoke(app, ["token", *whose, "--key", str(tmp_path / "key.pem")])
+    assert result.exit_code == 2
+    assert not (tmp_path / "key.pem").exists()

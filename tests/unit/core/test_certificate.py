@@ -73,6 +73,15 @@ def test_a_good_pair_travels_through_vault_unchanged() -> None:
     certificate.check("shop.example", NOW)
 
 
+def test_a_certificate_of_a_version_that_there_is_not() -> None:
+    chain, key = Authority().issue("shop.example")
+    der = x509.load_pem_x509_certificates(chain.encode())[0].public_bytes(serialization.Encoding.DER)
+    version = bytes.fromhex("a003020102")
+    damaged = base64.encodebytes(der.replace(version, version[:-1] + b"\x07")).decode()
+    text = f"-----BEGIN CERTIFICATE-----\n{damaged}-----END CERTIFICATE-----\n"
+    assert code(lambda: Certificate.parse(text, key)) == "certificate_unreadable"
+
+
 def test_the_key_is_not_in_the_repr() -> None:
     chain, key = Authority().issue("shop.example")
     assert key.splitlines()[1] not in repr(Certificate.parse(chain, key))

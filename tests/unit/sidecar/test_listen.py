@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -328,3 +329,18 @@ async def test_a_successor_shares_a_tcp_port_and_has_it_alone_when_the_one_befor
         first.close()
         with socket.create_connection((address.host, address.port)):
             second.accept()[0].close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_answers_over_tcp_do_not_wait_for_acknowledgements(host):
+    loop = asyncio.get_running_loop()
+    accepted: asyncio.Future[int] = loop.create_future()
+
+    class Taken(asyncio.Protocol):
+        def connection_made(self, transport):
+            accepted.set_result(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    with bind_tcp(TcpAddress(host, 0), replace=False) as bound:
+        async with await loop.create_server(Taken, sock=bound):
+            with socket.create_connection(bound.getsockname()[:2]):
+                assert await accepted == 1

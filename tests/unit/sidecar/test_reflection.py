@@ -121,7 +121,7 @@ def test_the_request_and_its_host_are_repeated() -> None:
 
 
 def test_a_start_imports_neither_its_messages_nor_the_descriptors_of_descriptors() -> None:
-    code = "import sys, sidecar.app; print(*sys.modules, sep='\\n')"
+    code = "import sys, sidecar.process; print(*sys.modules, sep='\\n')"
     modules = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=True
     ).stdout.split()

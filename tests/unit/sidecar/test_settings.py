@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from sidecar.listen import TcpAddress, UnixAddress
 from sidecar.settings import SettingsError, SidecarSettings, read_settings
+from sidecar.xds.resources.plan import ListenerPlan
 
 NEEDED = {
     "NAMEPLATE_SIDECAR_DATABASE_URL": "postgresql://nameplate_sidecar:hunter2@db/nameplate",
@@ -133,3 +134,39 @@ def test_a_rotated_secret_id_file_is_read_again(environment, tmp_path):
 def test_each_setting_is_documented():
     undocumented = [name for name, field in SidecarSettings.model_fields.items() if not field.description]
     assert undocumented == ["vault_secret_id", "vault_secret_id_file", "log_level"]
+
+
+def test_what_envoy_listens_on_has_defaults_and_is_the_operator_s(environment):
+    environment()
+    assert read_settings().listener_plan() == ListenerPlan("request", "0.0.0.0", 80, 443, False, "/dev/stdout")
+    environment(
+        NAMEPLATE_LANE="connection",
+        NAMEPLATE_LISTEN_ADDRESS="::0",
+        NAMEPLATE_HTTP_PORT="8080",
+        NAMEPLATE_HTTPS_PORT="8443",
+        NAMEPLATE_PROXY_PROTOCOL="true",
+        NAMEPLATE_ACCESS_LOG="",
+    )
+    assert read_settings().listener_plan() == ListenerPlan("connection", "::", 8080, 8443, True, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LANE", "fast"),
+        ("LISTEN_ADDRESS", "localhost"),
+        ("LISTEN_ADDRESS", "[::]"),
+        ("LISTEN_ADDRESS", "127.0.0.1:443"),
+        ("HTTP_PORT", "0"),
+        ("HTTPS_PORT", "65536"),
+        ("HTTPS_PORT", "80"),
+        ("PROXY_PROTOCOL", "perhaps"),
+        ("ACCESS_LOG", "access.log"),
+        ("ACCESS_LOG", "/a\nb"),
+    ],
+)
+def test_what_envoy_could_not_listen_on_is_refused(environment, name, value):
+    environment(**{f"NAMEPLATE_{name}": value})
+    with pytest.raises(SettingsError) as error:
+        read_settings()
+    assert name in str(error.value)

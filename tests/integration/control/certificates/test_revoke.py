@@ -7,6 +7,7 @@ import json
 import pytest
 from scenes.issuance import Replica
 
+from control.certificates.revoke import STEPS
 from control.jobs import Again, Done, LeaseLost
 from core.vault import certificate_path, pending_key_path
 from embedded.ports import free_port
@@ -35,7 +36,7 @@ async def test_the_certificate_of_a_deleted_domain_is_revoked_and_its_key_destro
 
 async def test_it_can_be_repeated_from_any_point(scene):
     domain_id, certificate = await obtained_and_deleted(scene)
-    for step in ("revoked", "certificate_destroyed", "pending_key_destroyed", "closed"):
+    for step in STEPS:
         job = await scene.replica.claim("revoke")
         with pytest.raises(Stopped):
             await scene.replica.revoker(stop_after(step)).revoke(job)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import checks
+from scenes.edges import edges
 from scenes.grpcfast import serve
 
 from embedded.background import Background
@@ -48,8 +49,8 @@ class Tokens(checks.Tokens):
 @asynccontextmanager
 async def plain_server(path: Path) -> AsyncIterator[None]:
     names, tokens = Names(), Tokens()
-    checks = Authorization(Checker(names, tokens, bytes), names, tokens)
-    processing = Authorization(Processor(names, tokens, bytes), names, tokens)
+    checks = Authorization(Checker(names, tokens, edges(), bytes), names, tokens)
+    processing = Authorization(Processor(names, tokens, edges(), bytes), names, tokens)
 
     async def check(request: bytes, _context: object) -> bytes:
         answer = checks.check(request)
@@ -81,8 +82,8 @@ def channels(session_dir: Path) -> Iterator[Sequence[grpc.Channel]]:
     fast, plain = session_dir / "fast.sock", session_dir / "plain.sock"
     names, tokens = Names(), Tokens()
     methods = {
-        CHECK: Unary(Authorization(Checker(names, tokens, reply), names, tokens).check),
-        PROCESS: OneAnswer(Authorization(Processor(names, tokens, reply), names, tokens).check),
+        CHECK: Unary(Authorization(Checker(names, tokens, edges(), reply), names, tokens).check),
+        PROCESS: OneAnswer(Authorization(Processor(names, tokens, edges(), reply), names, tokens).check),
     }
     with Background() as servers:
         servers.enter(serve(methods, fast))
@@ -143,4 +144,4 @@ def test_a_name_that_is_pending_is_so_for_the_checker_of_both() -> None:
     names = Names()
     for host in checks.MISSES:
         request = checks.check_request(host, b"/", host)
-        assert Checker(names, Tokens(), bytes).check(request) == Pending(Kind.HOSTNAME, host)
+        assert Checker(names, Tokens(), edges(), bytes).check(request) == Pending(Kind.HOSTNAME, host)

@@ -47,7 +47,7 @@ async def test_tokens_of_before_are_known_after_a_start_also_from_a_snapshot(
             await eventually(lambda: sidecar.feed.reads > 0)
             assert sidecar.service.challenges.lookup("token-1") == authorization
             assert sidecar.service.challenges.lookup("expired") is None
-            assert sidecar.feed.reloads == reloads
+            assert sidecar.feed.intake.reloads == reloads
             assert sidecar.service.challenges.loads == 0
     assert b"token-1" not in (state_dir / "directory.snapshot").read_bytes()
 

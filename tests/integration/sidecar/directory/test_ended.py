@@ -11,7 +11,7 @@ from scenes.directory import Rows, Running, running
 
 from embedded.database import Database
 from sidecar.directory.entry import Unknown
-from sidecar.directory.feed import ENDED_KEPT
+from sidecar.directory.intake import ENDED_KEPT
 
 Eventually = Callable[..., Awaitable[Any]]
 
@@ -40,7 +40,7 @@ def told(sidecar: Running) -> dict[str, float]:
 async def changed(rows: Rows, statement: str, hostname: str, sidecar: Running, eventually: Eventually) -> None:
     """The sidecar has read it."""
     await rows.connection.execute(f"{statement} WHERE hostname = $1", hostname)
-    marker = f"marker{sidecar.feed.changes}.test"
+    marker = f"marker{sidecar.feed.intake.changes}.test"
     await rows.domain(marker)
     await eventually(lambda: sidecar.directory.peek(marker))
 
@@ -181,7 +181,7 @@ async def test_a_restarted_sidecar_is_told_what_ended_lately_before_its_first_re
         lists: list[int] = []
         again.feed.subscribe_ended(lambda _: lists.append(again.feed.reads))
         await eventually(lambda: again.feed.reads > 0)
-        assert again.feed.reloads == (snapshot == "without one")
+        assert again.feed.intake.reloads == (snapshot == "without one")
         assert lists[0] == 0
         assert set(again.ended[0]) == ended
         # One that ended so long ago that it says nothing any more is told only as part of the changes that were missed.
@@ -194,3 +194,20 @@ async def test_a_sidecar_is_told_even_that_nothing_ended(
     async with running(database.sidecar_dsn, state_dir) as sidecar:
         await eventually(lambda: sidecar.feed.reads > 0)
         assert sidecar.ended == [{}]
+
+
+async def test_one_that_ends_again_and_again_takes_the_place_of_no_other(
+    rows: Rows, database: Database, state_dir: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with each change of its service, or of what it asks of clients: the limit is one of registrations."""
+    monkeypatch.setattr("sidecar.directory.intake.ENDED_LIMIT", 3)
+    first = await rows.domain("first.test")
+    await rows.delete("first.test")
+    again = await rows.domain("again.test")
+    for _ in range(5):
+        await rows.connection.execute(
+            "INSERT INTO changes (kind, key, ended) VALUES ('domain', 'again.test', $1)", again
+        )
+    async with running(database.sidecar_dsn, state_dir) as sidecar:
+        await eventually(lambda: sidecar.feed.reads > 0)
+        assert list(told(sidecar)) == [str(first), str(again)]

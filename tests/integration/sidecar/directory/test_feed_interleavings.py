@@ -82,7 +82,7 @@ async def play(database: Database, steps: list[tuple[object, ...]]) -> None:
                             await asyncio.sleep(0.001)
             await schedule.end_all()
             await settled(sidecar, database)
-            assert sidecar.feed.reloads == 1, "it was right only because it read everything anew"
+            assert sidecar.feed.intake.reloads == 1, "it was right only because it read everything anew"
     for connection in (superuser, *connections):
         await connection.close()
 

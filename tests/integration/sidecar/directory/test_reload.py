@@ -60,13 +60,13 @@ async def test_a_feed_that_cannot_be_continued_is_read_anew_and_the_differences_
     del sidecar.announced[:]
 
     await told(database)
-    await eventually(lambda: sidecar.feed.reloads == 2)
+    await eventually(lambda: sidecar.feed.intake.reloads == 2)
     assert sidecar.held() == await live_names(database) == sidecar.believed
     assert set().union(*sidecar.announced) == {"gone.test", "changed.test", "new.test"}
 
     await rows.domain("later.test")
     await eventually(lambda: sidecar.directory.peek("later.test"))
-    assert sidecar.feed.reloads == 2
+    assert sidecar.feed.intake.reloads == 2
 
 
 async def test_a_position_ahead_of_the_server_is_read_anew(
@@ -86,7 +86,7 @@ async def test_a_position_ahead_of_the_server_is_read_anew(
     ahead = replace(saved.position, head=replace(saved.position.head, xmin=xid, xmax=xid))
     await snapshot.write(path, replace(saved, position=ahead), saved_rows.values())
     async with running(database.sidecar_dsn, state_dir) as again:
-        await eventually(lambda: again.feed.reloads == 1)
+        await eventually(lambda: again.feed.intake.reloads == 1)
         assert again.directory.lookup("lost.test") is Unknown.ABSENT
         assert again.held() == await live_names(database) == again.believed
 
@@ -99,7 +99,7 @@ async def test_live_names_are_answered_while_everything_is_read_anew(
     await behind_its_back(database, REASONS["another_feed"])
     await told(database)
     answers: set[str] = set()
-    while sidecar.feed.reloads == 1:
+    while sidecar.feed.intake.reloads == 1:
         for name in ("s0.example.com", "s4999.example.com", "unknown.example.com"):
             found = sidecar.directory.lookup(name)
             answers.add(f"{name} {'served' if isinstance(found, Entry) else found.value}")
@@ -119,7 +119,7 @@ async def test_pruning_older_changes_than_the_last_one_read_is_no_reason(
     await behind_its_back(database, f"DELETE FROM changes WHERE xid <= '{xid}'; UPDATE feed SET pruned_xid = '{xid}'")
     await rows.domain("c.test")
     await eventually(lambda: sidecar.directory.peek("c.test"))
-    assert sidecar.feed.reloads == 1
+    assert sidecar.feed.intake.reloads == 1
 
 
 async def test_names_that_do_not_fit_make_it_incomplete_and_what_was_held_stays(
@@ -178,7 +178,7 @@ async def test_an_incomplete_directory_that_is_read_anew_keeps_the_names_in_use(
             database, REASONS["another_feed"] + "; DELETE FROM custom_domains WHERE hostname = 's299.test'"
         )
         await told(database)
-        await eventually(lambda: sidecar.feed.reloads == 2)
+        await eventually(lambda: sidecar.feed.intake.reloads == 2)
         assert set(in_use[1:]) <= set(sidecar.held())
         assert sidecar.held().items() <= (await live_names(database)).items()
         await eventually(lambda: frozenset({ANY_NAME}) in sidecar.announced)
@@ -197,6 +197,6 @@ async def test_what_was_read_before_everything_was_read_anew_and_is_not_held_is_
         with sidecar.directory.loading(("slow.test",)) as load:
             await behind_its_back(database, REASONS["another_feed"])
             await told(database)
-            await eventually(lambda: sidecar.feed.reloads == 2)
+            await eventually(lambda: sidecar.feed.intake.reloads == 2)
             assert load.overtaken
         assert sidecar.directory.lookup("absent.test") is Unknown.MISS

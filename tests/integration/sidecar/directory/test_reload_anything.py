@@ -74,7 +74,7 @@ async def play(database: Database, first: Table, then: Table, capacity: int, ask
     await write(rows, first)
     with tempfile.TemporaryDirectory() as state_dir:
         async with running(database.sidecar_dsn, Path(state_dir), capacity=capacity) as sidecar:
-            await until(lambda: sidecar.feed.reloads == 1)
+            await until(lambda: sidecar.feed.intake.reloads == 1)
             for host in asked:
                 await sidecar.service.source.load(host)
             before, held = await live_names(database), sidecar.held()
@@ -84,7 +84,7 @@ async def play(database: Database, first: Table, then: Table, capacity: int, ask
             del sidecar.announced[:], sidecar.ended[:]
 
             await write(rows, then)
-            await until(lambda: sidecar.feed.reloads == 2 and sidecar.feed.reads >= 2)
+            await until(lambda: sidecar.feed.intake.reloads == 2 and sidecar.feed.reads >= 2)
             after = await live_names(database)
             await check(sidecar, before, held, after, capacity)
     await superuser.close()

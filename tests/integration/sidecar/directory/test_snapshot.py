@@ -27,9 +27,9 @@ async def test_a_restarted_sidecar_reads_only_what_changed_meanwhile(
     async with running(database.sidecar_dsn, state_dir) as again:
         await eventually(lambda: again.feed.reads > 0)
         assert again.held() == await live_names(database) == again.believed
-        assert again.feed.reloads == 0
+        assert again.feed.intake.reloads == 0
         # Transactions at and above the saved position are read again, and may be among those saved.
-        assert again.feed.changes <= 6
+        assert again.feed.intake.changes <= 6
 
 
 async def test_changes_of_a_transaction_that_was_open_when_it_was_saved_are_not_missed(
@@ -44,7 +44,7 @@ async def test_changes_of_a_transaction_that_was_open_when_it_was_saved_are_not_
     await transaction.commit()
     async with running(database.sidecar_dsn, state_dir) as again:
         await eventually(lambda: again.directory.peek("slow.test"))
-        assert again.feed.reloads == 0
+        assert again.feed.intake.reloads == 0
 
 
 async def test_nothing_is_written_when_nothing_changed(
@@ -125,7 +125,7 @@ async def test_a_file_that_cannot_be_used_is_ignored_with_its_reason(
             path.mkdir()
     async with running(database.sidecar_dsn, state_dir) as again:
         await eventually(lambda: again.feed.reads > 0)
-        assert again.feed.reloads == 1
+        assert again.feed.intake.reloads == 1
         assert again.held() == await live_names(database)
     assert "snapshot_refused" in "".join(capfd.readouterr())
 

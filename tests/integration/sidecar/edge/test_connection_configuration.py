@@ -12,7 +12,7 @@ from scenes.edge import TEMPLATE, Edge, envoy_configuration
 
 from embedded.envoy import validate
 from embedded.process import ServerFailed
-from sidecar.directory.feed import ENDED_KEPT
+from sidecar.directory.intake import ENDED_KEPT
 from sidecar.xds.ended import FILTER_NAME, KEPT
 
 CONNECTION = TEMPLATE.with_name("connection.yaml")

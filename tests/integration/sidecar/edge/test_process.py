@@ -25,7 +25,7 @@ from sidecar.authz.authorization import SERVICE as AUTHORIZATION
 from sidecar.extproc.processor import SERVICE as EXTERNAL_PROCESSOR
 from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
 from sidecar.wire.reflection_pb2 import ServerReflectionRequest
-from sidecar.xds.methods import AGGREGATED, SECRETS
+from sidecar.xds.methods import AGGREGATED, SERVICES
 
 ROOT = TEMPLATE.parents[1]
 
@@ -79,7 +79,7 @@ async def test_both_servers_say_that_they_serve(started):
 
 async def test_both_servers_describe_themselves_to_a_tool_without_proto_files(started):
     await started.start_sidecar()
-    for socket, envoys in (("check.sock", (AUTHORIZATION, EXTERNAL_PROCESSOR)), ("xds.sock", (AGGREGATED, SECRETS))):
+    for socket, envoys in (("check.sock", (AUTHORIZATION, EXTERNAL_PROCESSOR)), ("xds.sock", SERVICES)):
         async with grpc.aio.insecure_channel(f"unix:{started.home}/run/{socket}") as channel:
             for package in reflection.PACKAGES:
                 own = ["grpc.health.v1.Health", *(f"{package}.ServerReflection" for package in reflection.PACKAGES)]

@@ -16,8 +16,9 @@ from scenes.edge import PLATFORM, Edge
 from core.feed import SIDECARS_CHANNEL
 from embedded.process import Process
 from sidecar import app
-from sidecar.app import Sidecar, Stop
+from sidecar.app import Sidecar
 from sidecar.settings import read_settings
+from sidecar.stop import Stop
 from sidecar.supervisor.link import Link
 from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
 

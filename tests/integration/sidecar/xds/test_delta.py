@@ -10,11 +10,13 @@ import structlog
 from scenes.entries import changed
 from scenes.secrets import PLATFORM, DeltaClient, certificate_in, name_in
 
+from sidecar.edge.secrets import is_edge_secret
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds import methods as xds
-from sidecar.xds import stream as xds_stream
+from sidecar.xds import rejections
+from sidecar.xds.patience import ACK_PATIENCE
 from sidecar.xds.spellings import LIMIT
-from sidecar.xds.stream import ACK_PATIENCE, SLICE
+from sidecar.xds.stream import SLICE
 
 
 @pytest.mark.parametrize("aggregated", [True, False])
@@ -75,7 +77,8 @@ async def test_what_is_no_hostname_is_refused(room, client, name):
     await room.add("*.brand.test")
     await client.subscribe(name)
     assert (await client.read()).removed == (name,)
-    assert room.service.counters.removed_invalid == 1
+    counters = room.service.counters
+    assert (counters.removed_unknown if is_edge_secret(name) else counters.removed_invalid) == 1
 
 
 async def test_default_is_the_certificate_of_the_platform(room, client):
@@ -255,7 +258,7 @@ async def test_a_client_that_rejects_a_certificate_and_has_none_hears_that_there
 
 
 async def test_a_rejected_certificate_is_tried_again_after_a_while_and_logged_once(room, client, monkeypatch):
-    monkeypatch.setattr(xds_stream, "REJECTED", 0.1)
+    monkeypatch.setattr(rejections, "REJECTED", 0.1)
     await room.add("shop.brand.test")
     with structlog.testing.capture_logs() as events:
         for _ in range(3):
@@ -273,8 +276,8 @@ async def test_a_rejected_certificate_is_tried_again_after_a_while_and_logged_on
 async def test_a_client_that_rejects_a_renewal_or_a_removal_keeps_what_it_has_and_hears_of_it_again(
     room, client, monkeypatch
 ):
-    monkeypatch.setattr(xds_stream, "REJECTED", 0.1)
-    monkeypatch.setattr(xds_stream, "SAY_AGAIN", 0.2)
+    monkeypatch.setattr(rejections, "REJECTED", 0.1)
+    monkeypatch.setattr(rejections, "SAY_AGAIN", 0.2)
     entry = await room.add("shop.brand.test")
     await client.subscribe("shop.brand.test")
     await client.read()
@@ -356,8 +359,8 @@ async def test_a_client_that_does_not_read_holds_up_names_and_not_messages(room,
         await room.store_platform()
         await room.platform.look()
     (stream,) = room.service._streams
-    assert len(stream._asked) + len(stream._changed) <= 2 * len(names)
-    assert not stream._loaded
+    assert len(stream._waiting.asked) + len(stream._waiting.changed) <= 2 * len(names)
+    assert not len(stream._settling.loads)
     newest = room.platform.current.version
     await client.read_until(lambda: len(client.held) == 2000 and set(client.held.values()) == {newest})
     assert first.served

@@ -12,7 +12,7 @@ from sidecar.grpcfast.message import frame
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds import methods as xds
 from sidecar.xds.service import AT_ONCE
-from sidecar.xds.subscription import DELTA_WINDOW
+from sidecar.xds.subscription_delta import DELTA_WINDOW
 
 DELTA = f"/{xds.AGGREGATED}/DeltaAggregatedResources"
 

@@ -12,7 +12,7 @@ from scenes.entries import changed
 from scenes.secrets import certificate_in
 
 from core.certificate import CertificateError
-from core.vault import certificate_path
+from core.vault import certificate_path, sidecar_policy, upload_path
 from sidecar.certs.secrets import SecretCache, version_of
 from sidecar.certs.vault import VaultNotFound
 
@@ -183,3 +183,67 @@ async def test_the_end_of_validity_of_each_is_told(room):
     expiries = dict(room.service.expiries())
     assert expiries.keys() == {"*.platform.test", "shop.brand.test"}
     assert expiries["shop.brand.test"] == entry.not_after
+
+
+async def test_an_uploaded_certificate_is_read_from_its_own_path(room):
+    entry = await room.add("shop.example.com")
+    managed = await room.secrets.fetch(entry)
+    uploaded = await room.upload(entry)
+    assert (entry.vault_version, uploaded.vault_version) == (1, 1), "the two are numbered apart"
+    loaded = await room.secrets.fetch(uploaded)
+    assert loaded.facts.fingerprint == uploaded.fingerprint != managed.facts.fingerprint
+    assert room.secrets.get(entry) is None, "it is another certificate"
+    assert (await room.secrets.fetch(entry)).facts.fingerprint == entry.fingerprint
+
+
+async def test_the_same_leaf_uploaded_and_managed_has_two_versions(room):
+    entry = await room.add("shop.example.com")
+    certificate = (await room.vault.read(certificate_path(UUID(entry.domain_id)))).data
+    await room.mount.openbao.request(
+        "POST", f"{room.mount.path}/data/{upload_path(UUID(entry.domain_id))}", {"data": dict(certificate)}
+    )
+    uploaded = changed(entry, uploaded=True)
+    managed, own = await room.secrets.fetch(entry), await room.secrets.fetch(uploaded)
+    assert managed.facts.fingerprint == own.facts.fingerprint
+    assert managed.version != own.version
+    assert own.version == version_of(uploaded.fingerprint, uploaded.vault_version, uploaded=True)
+
+
+async def test_a_withdrawn_certificate_that_is_destroyed_already_leads_to_the_managed_one(room):
+    entry = await room.add("shop.example.com")
+    announced = changed(entry, fingerprint="ab" * 32, vault_version=4, uploaded=True)
+    loaded = await room.secrets.fetch(announced)
+    assert loaded.facts.fingerprint == entry.fingerprint
+    assert loaded.version == version_of(entry.fingerprint, entry.vault_version), "what the next change will announce"
+
+
+async def test_an_uploaded_certificate_that_has_run_out_while_control_is_away_gives_way(room):
+    entry = await room.add("shop.example.com")
+    uploaded = await room.upload(entry, since=timedelta(days=-9), until=timedelta(days=-1))
+    loaded = await room.secrets.fetch(uploaded)
+    assert loaded.facts.fingerprint == entry.fingerprint
+    assert room.secrets.get(uploaded) is None, "it is looked for again: somebody may have mended it"
+    assert room.secrets.known(uploaded).trouble.code == "certificate_expired"
+
+
+async def test_a_policy_that_does_not_know_of_uploads_leaves_the_managed_one(room):
+    entry = await room.add("shop.example.com")
+    uploaded = await room.upload(entry)
+    policy, path = f"{room.mount.path}-sidecar", room.mount.path
+    await room.mount.openbao.write_policy(policy, f'path "{path}/data/nameplate/certs/*" {{ capabilities = ["read"] }}')
+    try:
+        loaded = await room.secrets.fetch(uploaded)
+        assert loaded.facts.fingerprint == entry.fingerprint
+        assert room.secrets.known(uploaded).trouble.code == "vault_denied"
+    finally:
+        await room.mount.openbao.write_policy(policy, sidecar_policy(path))
+    assert (await room.secrets.fetch(uploaded)).facts.fingerprint == uploaded.fingerprint
+
+
+async def test_where_there_is_no_other_the_uploaded_ones_own_fault_is_said(room):
+    entry = await room.add("shop.example.com")
+    await room.mount.openbao.request("DELETE", f"{room.mount.path}/metadata/{path_of(entry)}")
+    uploaded = await room.upload(entry, since=timedelta(days=-9), until=timedelta(days=-1))
+    with pytest.raises(CertificateError) as refused:
+        await room.secrets.fetch(uploaded)
+    assert refused.value.code == "certificate_expired"

@@ -91,7 +91,7 @@ async def test_nothing_is_sent_before_the_last_response_is_acknowledged(room, cl
     assert name_in(await client.read(acknowledge=False)) == "a.brand.test"
     (stream,) = room.service._streams
     assert stream._subscription.window == 0
-    assert list(stream._asked) == ["b.brand.test"]
+    assert list(stream._waiting.asked) == ["b.brand.test"]
     await client.send(*client.names)
     assert name_in(await client.read()) == "b.brand.test"
 

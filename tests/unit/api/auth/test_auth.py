@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from api.auth import Authenticator, Principal
+from api.auth import Authenticator, Operator, Principal
 from api.jwks import KeyFile, KeyUrl
 from api.problems import Problem
 
@@ -54,6 +54,60 @@ async def code_of(gate: Authenticator, token: str) -> str:
 async def test_a_good_token_names_the_tenant_and_the_subject(gate: Any, signers: Any, algorithm: str) -> None:
     principal = await gate.authenticate(f"Bearer {signers[algorithm].token()}")
     assert principal == Principal(UUID(TENANT), "user-1")
+
+
+@pytest.mark.parametrize("scope", ["nameplate:admin", "openid nameplate:admin email", "nameplate:admin nameplate:x"])
+@pytest.mark.parametrize("tenant", [TENANT, None, "not a tenant", 7])
+async def test_the_scope_makes_an_operator_with_or_without_a_tenant(
+    gate: Any, signers: Any, scope: str, tenant: Any
+) -> None:
+    token = signers["ES256"].token({"scope": scope, "tenant_id": tenant})
+    assert await gate.authenticate_operator(f"Bearer {token}") == Operator("user-1")
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        None,
+        "",
+        "nameplate",
+        "nameplate:admins",
+        "Nameplate:Admin",
+        "nameplate:admin,x",
+        ["nameplate:admin"],
+        7,
+        {},
+        True,
+    ],
+)
+async def test_no_other_scope_makes_an_operator(gate: Any, signers: Any, scope: Any) -> None:
+    token = signers["ES256"].token({"scope": scope})
+    with pytest.raises(Problem) as refused:
+        await gate.authenticate_operator(f"Bearer {token}")
+    assert (refused.value.code, refused.value.kind.status) == ("admin_only", 403)
+    assert refused.value.headers["www-authenticate"].endswith('error="insufficient_scope", scope="nameplate:admin"')
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"exp": NOW - 600}, "token_expired"),
+        ({"aud": "other"}, "token_bad_audience"),
+        ({"sub": None}, "token_bad_claim"),
+    ],
+)
+async def test_an_operators_token_is_held_to_the_same_rules(gate: Any, signers: Any, changes: Any, code: str) -> None:
+    token = signers["ES256"].token({"scope": "nameplate:admin", **changes})
+    with pytest.raises(Problem) as refused:
+        await gate.authenticate_operator(f"Bearer {token}")
+    assert refused.value.code == code
+
+
+async def test_an_operator_without_a_tenant_is_no_tenant(gate: Any, signers: Any) -> None:
+    assert (
+        await code_of(gate, signers["ES256"].token({"scope": "nameplate:admin", "tenant_id": None}))
+        == "token_no_tenant"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["bearer ", "BEARER ", "Bearer  "])
@@ -357,6 +411,7 @@ async def test_old_keys_let_tokens_in_while_the_issuer_is_away(issuer: Any, sign
         ({"tenant_id": None}, "token_no_tenant"),
         ({"tenant_id": ""}, "token_no_tenant"),
         ({"tenant_id": "tenant-123"}, "token_no_tenant"),
+        ({"tenant_id": str(UUID(int=0))}, "token_no_tenant"),
         ({"tenant_id": 7}, "token_no_tenant"),
         ({"tenant_id": [TENANT]}, "token_no_tenant"),
         ({"tenant_id": "{" + TENANT + "}"}, "token_no_tenant"),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from scenes.edges import edges
 
 from sidecar.authz.authorization import Authorization
 from sidecar.authz.check import LISTENER, Checker
@@ -68,7 +69,7 @@ def challenge(token: str) -> bytes:
 
 async def ask(names: Names, tokens: Tokens, request: bytes) -> int:
     """The status; 0 for OK."""
-    reply = Authorization(Checker(names, tokens, bytes), names, tokens).check(request)
+    reply = Authorization(Checker(names, tokens, edges(), bytes), names, tokens).check(request)
     response = CheckResponse.FromString(reply if isinstance(reply, bytes) else await reply)
     return response.denied_response.status.code if response.HasField("denied_response") else response.status.code
 
@@ -86,7 +87,7 @@ def connection(sni: str) -> bytes:
 
 async def test_a_miss_is_awaited_and_a_hit_is_answered_at_once():
     names, tokens = Names(), Tokens()
-    authorization = Authorization(Checker(names, tokens, bytes), names, tokens)
+    authorization = Authorization(Checker(names, tokens, edges(), bytes), names, tokens)
     miss = authorization.check(secure("shop.test"))
     assert not isinstance(miss, bytes)
     loaded = await miss

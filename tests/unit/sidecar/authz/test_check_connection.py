@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from scenes.checks import DOMAINS, TENANTS, Names, Tokens, check_request, connection_request, entry
+from scenes.edges import edges
 
 from sidecar.authz.check import LISTENER, Checker
 from sidecar.authz.policy import Kind, Pending
@@ -18,7 +19,7 @@ def names() -> Names:
 
 @pytest.fixture
 def checker(names: Names) -> Checker[bytes]:
-    return Checker(names, Tokens(), bytes)
+    return Checker(names, Tokens(), edges(), bytes)
 
 
 def secure(host: str) -> bytes:
@@ -66,7 +67,8 @@ def metadata(reply: bytes | Pending) -> dict[str, str]:
 def test_a_connection_to_a_live_name_is_told_its_tenant_registration_and_row(
     checker: Checker[bytes], sni: str, tenant: str, domain: str, host: str
 ) -> None:
-    assert metadata(checker.check(connection_request(sni))) == {"tenant": tenant, "domain": domain, "host": host}
+    told = {"tenant": tenant, "domain": domain, "host": host, "cluster": "service/default"}
+    assert metadata(checker.check(connection_request(sni))) == told
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,16 @@ def but(entry: Entry, **fields: Any) -> Entry:
     vault_version=st.none() | st.integers(1, 2**31 - 1),
     not_after=st.none() | st.floats(allow_nan=False),
     platform=st.booleans(),
+    uploaded=st.booleans(),
+    client_auth=st.booleans(),
 )
 def test_what_goes_into_an_entry_comes_out(**fields: Any) -> None:
     if fields["platform"]:
         fields["domain_id"] = ""
+        fields["client_auth"] = False
     if fields["fingerprint"] is None:
         fields["vault_version"] = fields["not_after"] = None
+        fields["uploaded"] = False
     entry = Entry(**fields)
     assert {name: getattr(entry, name) for name in FIELDS} == fields
     assert unpack(bytes(entry)) == entry
@@ -53,6 +57,8 @@ def test_what_goes_into_an_entry_comes_out(**fields: Any) -> None:
         {"fingerprint": "xy" * 32},
         {"hostname": "bücher.example"},
         {"platform": True},
+        {"fingerprint": None, "uploaded": True},
+        {"domain_id": "", "platform": True, "client_auth": True},
     ],
 )
 def test_an_entry_of_anything_else_is_refused(wrong: dict[str, Any]) -> None:
@@ -91,12 +97,14 @@ def test_a_row_with_its_certificate_takes_a_third_of_what_its_fields_would() -> 
         (but(SHOP, live=False), True),
         (but(SHOP, domain_id=OTHER), True),
         (but(SHOP, tenant_id=OTHER), True),
+        (but(SHOP, client_auth=True), True),
         (but(SHOP, fingerprint="cd" * 32, vault_version=4), False),
         (SHOP, False),
     ],
 )
 def test_a_registration_ends_when_it_is_not_live_or_another_has_its_name(now: Entry | None, ended: bool) -> None:
     assert SHOP.ended(now) is ended
+    assert not but(SHOP, client_auth=True).ended(SHOP), "it asks for less"
     assert not but(SHOP, live=False).ended(now), "what was not live has not ended"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from scenes.edges import edges
 
 from sidecar.authz.policy import Kind, Pending
 from sidecar.directory.entry import Entry, Unknown
@@ -35,7 +36,7 @@ class Tokens:
 
 @pytest.fixture
 def processor() -> Processor[bytes]:
-    return Processor(Names(), Tokens(), bytes)
+    return Processor(Names(), Tokens(), edges(), bytes)
 
 
 def headers(*fields: tuple[str, str | bytes], raw: bool = True) -> ProcessingRequest:
@@ -94,6 +95,7 @@ def test_a_live_name_passes_with_its_tenant_and_row(processor: Processor[bytes],
         assert passed(ask(processor, request, "shop.test")) == {
             "x-tenant-id": TENANT.encode(),
             "x-nameplate-host": b"shop.test",
+            "x-nameplate-cluster": b"service/default",
         }
 
 

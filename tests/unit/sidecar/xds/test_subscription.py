@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sidecar.wire import discovery_pb2 as wire
-from sidecar.xds.subscription import (
-    DELTA_WINDOW,
-    REMOVED,
-    UNACKNOWLEDGED,
-    UNACKNOWLEDGED_NAMES,
-    DeltaSubscription,
-    Received,
-    Response,
-    StateOfTheWorldSubscription,
-)
+from sidecar.xds.subscription import REMOVED, Received, Response
+from sidecar.xds.subscription_delta import DELTA_WINDOW, UNACKNOWLEDGED, UNACKNOWLEDGED_NAMES, DeltaSubscription
+from sidecar.xds.subscription_world import StateOfTheWorldSubscription
 
 TYPE = "type.googleapis.com/x"
 

@@ -1,0 +1,1 @@
+"""Client certificates of domains, and the consumers that they stand for."""

@@ -1,0 +1,1 @@
+"""What the operator has described: upstream services, bundles of authorities, identities, and who is sent where."""
