@@ -21,6 +21,7 @@ from embedded.ports import LOOPBACK
 from embedded.process import START_DEADLINE, Process, ServerFailed, run
 
 HTTP_TIMEOUT = 10.0
+FLUSH = "200"  # milliseconds
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -80,6 +81,7 @@ class Envoy:
                 *("--concurrency", str(concurrency)),
                 *("--log-level", log_level),
                 *("--drain-time-s", str(drain_time)),
+                *("--file-flush-interval-msec", FLUSH),  # else an access log comes after 10 s
                 *arguments,
             ],
         )
