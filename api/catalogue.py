@@ -142,7 +142,10 @@ _CLIENT_AUTH = {
     "ca_expired": ("An authority has expired", "None of its clients could be let in: leave it out."),
     "crl_too_large": ("The revocation lists are too large", "At most 512 KB and 40 lists."),
     "crl_unreadable": ("The revocation lists are not readable", "They are one or more undamaged lists in PEM."),
-    "crl_unsupported": ("A revocation list is not supported", "It must be whole, and say when the next one comes."),
+    "crl_unsupported": (
+        "A revocation list is not supported",
+        "It must be whole, of version 2, and of a kind known here.",
+    ),
     "crl_unrelated": ("A revocation list is of another authority", "None of the authorities has signed it."),
     "crl_missing": ("An authority has no revocation list", "Where one has a list, each needs one; it may be empty."),
     "crl_stale": ("A revocation list is stale", "The next one is due already, or it is not valid yet."),

@@ -5,6 +5,7 @@ This file knows neither HTTP nor SQL. `control.client_auth.tenant` implements th
     DomainsError
     ├── NoClientAuth           the domain asks for no client certificates
     ├── ClientAuthLimit        too many of the tenant's domains ask, or their lists are too large together
+    ├── PlatformLimit          too many domains of all tenants ask
     ├── ChangesTooMany         the tenant has changed too much in a short time; says when the next may be
     ├── ConsumerNotFound       no consumer of this tenant has the id
     ├── ConsumerExists         another one has the same certificates; says which
@@ -33,10 +34,13 @@ MAX_CHANGES, CHANGES_MINUTES = 600, 10  # of a tenant, in so long; all sidecars 
 # What a domain that begins or ends to ask, or to require, counts for: every Envoy has another listener then, and keeps
 # what it replaces for its drain time.
 CHAIN_WEIGHT = 10
+# What sending settings counts for, whatever comes of it: the longest take 0.2 s of processor time to look at.
+LOOK_WEIGHT = 3
 # Domains of a tenant that ask for certificates: each is 3 KB of every Envoy's listener, and Envoy looks at all of it,
 # for a millisecond each, whenever one comes or goes.
 MAX_ASKING = 100
 MAX_TENANT_SIZE = 4 * 1024 * 1024  # characters of all its domains' authorities and lists, which they hold too
+MAX_PLATFORM_ASKING = 2000  # domains of all tenants together: half a second of every Envoy whenever one comes or goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class ClientAuths(Protocol):
     async def put(self, caller: Principal, domain_id: UUID, settings: Settings) -> tuple[ClientAuth, bool]:
         """In place of what there is; the same again changes nothing. And whether there was none.
 
-        Raises DomainNotFound, ClientAuthLimit, core.client_auth.ClientAuthError,
+        Raises DomainNotFound, ClientAuthLimit, PlatformLimit, core.client_auth.ClientAuthError,
         core.client_identity.ClientIdentityError.
         """
         ...
@@ -144,13 +148,19 @@ class ClientAuthLimit(DomainsError):
         )
 
 
+class PlatformLimit(DomainsError):
+    def __init__(self) -> None:
+        super().__init__("platform_limit_reached", "As many domains ask for client certificates as there may be.")
+
+
 class ChangesTooMany(DomainsError):
     """`retry_after`: whole seconds, at least 1."""
 
     def __init__(self, retry_after: int) -> None:
         message = (
-            f"Client certificates and consumers may change {MAX_CHANGES} times in {CHANGES_MINUTES} minutes; a domain "
-            f"that begins or ends to ask for them, or to require them, counts for {CHAIN_WEIGHT}."
+            f"Client certificates and consumers may change {MAX_CHANGES} times in {CHANGES_MINUTES} minutes; what is "
+            f"sent for a domain counts for {LOOK_WEIGHT}, and for {CHAIN_WEIGHT} more if it begins or ends to ask for "
+            f"them, or to require them."
         )
         super().__init__("client_auth_changes_too_many", message)
         self.retry_after = retry_after

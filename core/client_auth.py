@@ -11,8 +11,9 @@ certificate or list that it cannot read would make it refuse the whole secret.
     ca_expired       an authority that has run out
     crl_too_large    more than MAX_CRL_SIZE bytes, or more than MAX_CRLS lists
     crl_unreadable   no PEM list, or one that is damaged
-    crl_unsupported  a list of changes or of a part, or one that does not say when the next one comes
-    crl_unrelated    a list that none of the authorities has signed
+    crl_unsupported  a list of changes or of a part, of the first version, without a date for the next one, with a rule
+                     or a signature that Envoy does not know, or which of two authorities of one name does not tell
+    crl_unrelated    a list that none of the authorities has signed, or one that names another key or certificate
     crl_missing      an authority without a list, where another has one: Envoy would refuse all its clients
     crl_stale        a list whose next one is due already, or that is not valid yet
 
@@ -27,14 +28,25 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from core.certificate import LARGEST_ISSUER, SMALLEST_RSA, UNREADABLE, common_name, is_for_pss_alone, verifies_in_time
 from core.errors import NameplateError
+from core.revocation_list import (
+    Lists,
+    Makers,
+    Newest,
+    has_empty_extensions,
+    makers_of,
+    may_be_of,
+    newest_crls,
+    newest_of,
+    unknown_of,
+)
 from core.trust import Authority, authority
 
 MAX_CA_SIZE = 64 * 1024  # bytes; the sidecars hold all tenants' in memory, and Envoy's main thread reads them
@@ -54,11 +66,7 @@ KNOWN_CRITICAL = (x509.BasicConstraints, x509.KeyUsage, x509.ExtendedKeyUsage, x
 KNOWN_CONSTRAINTS = (x509.DNSName, x509.IPAddress, x509.RFC822Name)
 
 Authorities = tuple[x509.Certificate, ...]
-Lists = tuple[x509.CertificateRevocationList, ...]
-Newest = Mapping[x509.Certificate, x509.CertificateRevocationList]
-
 BEGIN = "-----BEGIN X509 CRL-----"
-INTEGER = 2  # a tag of DER
 _other_block = re.compile(r"-----BEGIN (?!X509 CRL-----)").search
 
 
@@ -79,6 +87,20 @@ class Crl:
     until: datetime
     revoked: int
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Crl:
+        """Of what to_json() made."""
+        since, until = (datetime.fromisoformat(document[member]) for member in ("since", "until"))
+        return cls(document["issuer"], since, until, document["revoked"])
+
+    def to_json(self) -> Mapping[str, Any]:
+        return {
+            "issuer": self.issuer.replace("\0", "\ufffd"),  # PostgreSQL stores none
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat(),
+            "revoked": self.revoked,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ClientTrust:
@@ -95,9 +117,10 @@ class ClientTrust:
         certificates, lists = _read(ca_pem, crl_pem)
         for certificate in certificates:
             _check_authority(certificate, now)
-        newest = newest_crls(certificates, lists)
+        makers = makers_of(certificates, lists)
+        newest = newest_of(makers)
         if crl_pem is not None:
-            _check_lists(certificates, lists, newest, now)
+            _check_lists(certificates, makers, newest, now)
         return _trust(certificates, newest)
 
     @classmethod
@@ -163,37 +186,14 @@ def read_crls(pem: str) -> Lists:
         found = tuple(x509.load_pem_x509_crl((BEGIN + block).encode()) for block in blocks)
         for made in found:
             _ = made.issuer, made.last_update_utc, made.next_update_utc, made.extensions
-            if not _has_version(made) and (len(made.extensions) or any(len(entry.extensions) for entry in made)):
-                raise _no_lists()  # Envoy refuses it, the library does not
+            body = made.tbs_certlist_bytes
+            if has_empty_extensions(made, body):
+                raise _no_lists()
+            if (why := unknown_of(made, body)) is not None:
+                raise ClientAuthError("crl_unsupported", why)
     except UNREADABLE as error:
         raise _no_lists() from error
-    for made in found:
-        # A list of changes, and one of a part, say so in an extension that is critical (RFC 5280, 5.2.4 and 5.2.5).
-        if made.next_update_utc is None or any(extension.critical for extension in made.extensions):
-            raise ClientAuthError(
-                "crl_unsupported", "A revocation list must be whole, and say when the next one comes (nextUpdate)."
-            )
     return found
-
-
-def newest_crls(authorities: Authorities, lists: Lists) -> Newest:
-    """By the authority that signed it, the list that it made last. A list that none has signed is left out."""
-    newest: dict[x509.Certificate, x509.CertificateRevocationList] = {}
-    for made in sorted(lists, key=lambda one: one.last_update_utc):
-        for one in authorities:
-            if signed_crl(one, made):
-                newest[one] = made
-    return newest
-
-
-def signed_crl(one: x509.Certificate, made: x509.CertificateRevocationList) -> bool:
-    """Whether the list is the authority's: names alone do not tell, for its successor may be called the same."""
-    if made.issuer != one.subject or not _may_sign_crls(one):
-        return False
-    try:
-        return made.is_signature_valid(one.public_key())  # type: ignore[arg-type]  # of another kind: TypeError
-    except (TypeError, ValueError, UnsupportedAlgorithm, InvalidSignature):
-        return False
 
 
 def _check_authority(certificate: x509.Certificate, now: datetime) -> None:
@@ -217,15 +217,20 @@ def _check_authority(certificate: x509.Certificate, now: datetime) -> None:
             raise ClientAuthError("ca_unsupported", message)
 
 
-def _check_lists(authorities: Authorities, lists: Lists, newest: Newest, now: datetime) -> None:
-    for made in lists:
-        if not any(signed_crl(one, made) for one in authorities):
-            message = f"The list of {common_name(made.issuer)} is signed by none of the authorities."
+def _check_lists(authorities: Authorities, makers: Makers, newest: Newest, now: datetime) -> None:
+    for made, ones in makers:
+        if not ones:
+            name = common_name(made.issuer)
+            message = f"The list of {name} is signed by none of the authorities, or names another key as its own."
             raise ClientAuthError("crl_unrelated", message)
+    named = Counter(one.subject for one in authorities)
     for one in authorities:
         if one not in newest:
             message = f"{_shown(one)} has no list: where one has, every one needs one, and it may be empty."
             raise ClientAuthError("crl_missing", message)
+        if named[one.subject] > 1 and any(may_be_of(made, one) for made in newest.values() if made is not newest[one]):
+            message = f"{_shown(one)} has a namesake: their lists must say whose they are (authorityKeyIdentifier)."
+            raise ClientAuthError("crl_unsupported", message)
     for made in newest.values():
         since, until = made.last_update_utc, made.next_update_utc
         if until is None or not since <= now < until:
@@ -251,13 +256,6 @@ def _may_sign(certificate: x509.Certificate) -> bool:
         return missing.oid != x509.BasicConstraints.oid
 
 
-def _may_sign_crls(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
-    except x509.ExtensionNotFound:
-        return True
-
-
 def _has_usable_key(certificate: x509.Certificate) -> bool:
     public = certificate.public_key()
     if isinstance(public, rsa.RSAPublicKey):
@@ -269,13 +267,6 @@ def _check_size(what: str, pem: str) -> None:
     name, most = SIZES[what]
     if len(pem) > most:
         raise ClientAuthError(f"{what}_too_large", f"The {name} may have at most {most // 1024} KB.")
-
-
-def _has_version(made: x509.CertificateRevocationList) -> bool:
-    """Extensions came with version 2, which is the first member then (RFC 5280, 5.1.2.1)."""
-    body = made.tbs_certlist_bytes
-    length = body[1] & 0x7F if body[1] & 0x80 else 0
-    return body[2 + length] == INTEGER
 
 
 def _no_lists() -> ClientAuthError:

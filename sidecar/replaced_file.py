@@ -19,7 +19,7 @@ CHECKSUM_SIZE: Final = 32  # SHA-256
 
 
 async def replace_file(path: Path, pieces: Iterable[bytes], rest: float) -> None:
-    """`rest`: seconds for others on the event loop after each piece.
+    """`pieces`: each is made in a step of the event loop, and written in a thread. `rest`: seconds after each of them.
 
     Raises OSError; BlockingIOError if another process is writing it.
     """
@@ -28,8 +28,8 @@ async def replace_file(path: Path, pieces: Iterable[bytes], rest: float) -> None
         try:
             digest = hashlib.sha256()
             for piece in pieces:
-                digest.update(piece)
-                file.write(piece)
+                # Where the disk is behind, writing waits for it.
+                await asyncio.to_thread(_write, file, digest, piece)
                 await asyncio.sleep(rest)
             file.write(digest.digest())
             file.flush()
@@ -41,6 +41,11 @@ async def replace_file(path: Path, pieces: Iterable[bytes], rest: float) -> None
             raise
     # From here on the unfinished file, if there is one, is another's.
     await asyncio.to_thread(_sync_folder, path.parent)
+
+
+def _write(file: BinaryIO, digest: hashlib._Hash, piece: bytes) -> None:
+    digest.update(piece)
+    file.write(piece)
 
 
 def _opened(temporary: Path) -> BinaryIO:

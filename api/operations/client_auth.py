@@ -50,6 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "crl_missing",
             "crl_stale",
             "client_auth_limit_reached",
+            "platform_limit_reached",
             _CHANGE,
         ),
     ),

@@ -20,9 +20,11 @@ from api.auth import Principal
 from api.client_auth import (
     CHAIN_WEIGHT,
     CHANGES_MINUTES,
+    LOOK_WEIGHT,
     MAX_ASKING,
     MAX_CHANGES,
     MAX_CONSUMERS,
+    MAX_PLATFORM_ASKING,
     MAX_TENANT_SIZE,
     ChangesTooMany,
     ClientAuth,
@@ -33,6 +35,7 @@ from api.client_auth import (
     ConsumerNotFound,
     NewConsumer,
     NoClientAuth,
+    PlatformLimit,
     Settings,
 )
 from api.service import Position
@@ -41,8 +44,9 @@ from control.domains import requests
 from control.domains.imports import ADD_TENANT
 from control.domains.tenancy import Connection, Tenancy, actor
 from control.domains.transition import record
-from core.client_auth import ClientTrust
+from core.client_auth import ClientTrust, Crl
 from core.client_identity import parse_group, parse_groups_from, parse_value
+from core.trust import Authority
 
 AT_ONCE = 4  # bundles that are read: the longest lists take some ten milliseconds of processor time
 # In the audit, what is the tenant's and no domain's.
@@ -52,16 +56,20 @@ LOCK_TENANT = "SELECT pg_advisory_xact_lock(hashtextextended('nameplate client a
 OTHERS = """SELECT count(*) AS asking, coalesce(sum(length(a.ca_pem) + coalesce(length(a.crl_pem), 0)), 0) AS size
     FROM client_auth a JOIN custom_domains d ON d.id = a.domain_id
     WHERE d.tenant_id = $1 AND d.deleted_at IS NULL AND d.id <> $2"""
-PUT = """INSERT INTO client_auth AS a (domain_id, mode, lookup, identity_by, groups_from, ca_pem, crl_pem, ca_until,
-        crl_until, ca_warned, crl_warned) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+PUT = """INSERT INTO client_auth AS a (domain_id, mode, lookup, identity_by, groups_from, ca_pem, crl_pem, authorities,
+        crls, ca_until, crl_until, ca_warned, crl_warned)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     ON CONFLICT (domain_id) DO UPDATE SET mode = $2, lookup = $3, identity_by = $4, groups_from = $5, ca_pem = $6,
-        crl_pem = $7, ca_until = $8, crl_until = $9, ca_warned = $10, crl_warned = $11, updated_at = now()
+        crl_pem = $7, authorities = $8, crls = $9, ca_until = $10, crl_until = $11, ca_warned = $12, crl_warned = $13,
+        updated_at = now()
     WHERE (a.mode, a.lookup, a.identity_by, a.groups_from, a.ca_pem, a.crl_pem)
         IS DISTINCT FROM ($2, $3, $4, $5, $6, $7)
     RETURNING created_at = updated_at"""
+# Of the last place several may be taken at once: the sidecars hold twice as many.
+ASKING_IN_ALL = "SELECT asking_in_all_v1()"
 MODE = "SELECT mode FROM client_auth WHERE domain_id = $1"
-FIND = """SELECT mode, lookup, identity_by, groups_from, ca_pem, crl_pem, created_at, updated_at FROM client_auth
-    WHERE domain_id = $1"""
+FIND = """SELECT mode, lookup, identity_by, groups_from, ca_pem, crl_pem, authorities, crls, created_at, updated_at
+    FROM client_auth WHERE domain_id = $1"""
 DELETE = "DELETE FROM client_auth WHERE domain_id = $1 RETURNING true"
 
 CHANGE = "INSERT INTO client_auth_changes (tenant_id, weight) VALUES ($1, $2)"
@@ -101,6 +109,7 @@ class TenantClientAuths:
     async def put(self, caller: Principal, domain_id: UUID, settings: Settings) -> tuple[ClientAuth, bool]:
         if settings.groups_from is not None:
             parse_groups_from(settings.groups_from)
+        await self._looked(caller, domain_id)
         now = self._now()
         async with self._places:
             trust = await asyncio.to_thread(ClientTrust.parse, settings.ca_pem, settings.crl_pem, now)
@@ -113,6 +122,8 @@ class TenantClientAuths:
             if others["asking"] >= MAX_ASKING or size > MAX_TENANT_SIZE:
                 raise ClientAuthLimit
             before = await connection.fetchval(MODE, domain_id)
+            if before is None and await connection.fetchval(ASKING_IN_ALL) >= MAX_PLATFORM_ASKING:
+                raise PlatformLimit
             created = await connection.fetchval(
                 PUT,
                 domain_id,
@@ -122,18 +133,21 @@ class TenantClientAuths:
                 settings.groups_from,
                 trust.ca_pem,
                 trust.crl_pem,
+                json.dumps([one.to_json() for one in trust.authorities]),
+                json.dumps([one.to_json() for one in trust.crls]),
                 trust.ca_until,
                 trust.crl_until,
                 hours_to_warn(trust.ca_until, now),
                 hours_to_warn(trust.crl_until, now),
             )
             if created is not None:  # it is not as it was
-                await self._count(connection, caller, 1 if before == settings.mode else CHAIN_WEIGHT)
+                if before != settings.mode:
+                    await self._count(connection, caller, CHAIN_WEIGHT)
                 await record(connection, domain, "client_auth_set", actor(caller), _facts(settings, trust))
             return bool(created), domain.hostname, await connection.fetchrow(FIND, domain_id)
 
         created, hostname, row = await self._tenancy.transact(caller, work)
-        return _client_auth(domain_id, hostname, row, trust), created
+        return _client_auth(domain_id, hostname, row), created
 
     async def find(self, caller: Principal, domain_id: UUID) -> ClientAuth:
         async def work(connection: Connection) -> tuple[str, asyncpg.Record | None]:
@@ -143,9 +157,7 @@ class TenantClientAuths:
         hostname, row = await self._tenancy.transact(caller, work)
         if row is None:
             raise NoClientAuth
-        async with self._places:
-            trust = await asyncio.to_thread(ClientTrust.read, row["ca_pem"], row["crl_pem"])
-        return _client_auth(domain_id, hostname, row, trust)
+        return _client_auth(domain_id, hostname, row)
 
     async def delete(self, caller: Principal, domain_id: UUID) -> None:
         async def work(connection: Connection) -> None:
@@ -211,6 +223,15 @@ class TenantClientAuths:
 
         await self._tenancy.transact(caller, work)
 
+    async def _looked(self, caller: Principal, domain_id: UUID) -> None:
+        """Counted whatever comes of it, before any processor time is spent. Raises DomainNotFound, ChangesTooMany."""
+
+        async def work(connection: Connection) -> None:
+            await requests.find(connection, caller, domain_id)
+            await self._count(connection, caller, LOOK_WEIGHT)
+
+        await self._tenancy.transact(caller, work)
+
     async def _count(self, connection: Connection, caller: Principal, weight: int = 1) -> None:
         """One change more. Raises ChangesTooMany."""
         await connection.execute(CHANGE, caller.tenant_id, weight)
@@ -232,13 +253,13 @@ def _normal(consumer: NewConsumer) -> NewConsumer:
     return NewConsumer(consumer.name, consumer.kind, parse_value(consumer.kind, consumer.value), groups)
 
 
-def _client_auth(domain_id: UUID, hostname: str, row: asyncpg.Record, trust: ClientTrust) -> ClientAuth:
+def _client_auth(domain_id: UUID, hostname: str, row: asyncpg.Record) -> ClientAuth:
     settings = Settings(
         row["mode"], row["ca_pem"], row["crl_pem"], row["lookup"], tuple(row["identity_by"]), row["groups_from"]
     )
-    return ClientAuth(
-        domain_id, hostname, settings, trust.authorities, trust.crls, row["created_at"], row["updated_at"]
-    )
+    authorities = tuple(map(Authority.from_json, json.loads(row["authorities"])))
+    crls = tuple(map(Crl.from_json, json.loads(row["crls"])))
+    return ClientAuth(domain_id, hostname, settings, authorities, crls, row["created_at"], row["updated_at"])
 
 
 def _facts(settings: Settings, trust: ClientTrust) -> Mapping[str, Any]:

@@ -2,7 +2,8 @@
 what a look at it costs.
 
 An honest certificate takes 0.3 to 3 ms once. Some that were made for it take 100: many name constraints, keys that lead
-round in a circle, another one with each connection. Whoever has spent the tenant's allowance is looked at later.
+round in a circle, another one with each connection. So do authorities with large keys and many lists. Whoever has spent
+the tenant's allowance is looked at later.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ REMEMBERED: Final = 2_048
 
 
 class Allowance:
-    """Times are Unix seconds."""
+    """Times are Unix seconds. `burst`: seconds of processor time at one moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst: float = BURST) -> None:
+        self._burst = burst
         self._spent: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def is_spent(self, tenant_id: str, now: float) -> bool:
@@ -34,7 +36,7 @@ class Allowance:
             self._spent.popitem(last=False)
 
     def _left(self, tenant_id: str, now: float) -> float:
-        left, at = self._spent.get(tenant_id, (BURST, now))
+        left, at = self._spent.get(tenant_id, (self._burst, now))
         if at > now:  # the clock was set back: nobody shall wait until it is there again
-            return BURST
-        return min(BURST, left + RATE * (now - at))
+            return self._burst
+        return min(self._burst, left + RATE * (now - at))

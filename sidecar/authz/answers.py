@@ -77,6 +77,8 @@ class Answers(Generic[T]):
         ):
             self.kept.clear()
             self._told.clear()
+        if before is None or before.client_auth is not now.client_auth or before.consumers is not now.consumers:
+            self._clients.forget(now)
 
     def hit(self, host: str, sni: str) -> T | None:
         """The answer that was kept for a request, if it still holds. `host` and `sni` may be anything."""
@@ -122,7 +124,7 @@ class Answers(Generic[T]):
         if told is not None:
             return told
         answer = self._finish(self._encode_passed(entry, self._cluster(edge, entry), client.headers))
-        self._told.keep((entry, client), answer, client.octets)
+        self._told.keep((entry, client), answer, client.octets, entry.tenant_id)
         return answer
 
     def _cluster(self, edge: Edge, entry: Entry) -> str:

@@ -15,17 +15,15 @@ from cryptography import x509
 from core.certificate import UNREADABLE
 from core.client_auth import ClientAuthError
 from sidecar.authz import refusal
-from sidecar.authz.client import Client
+from sidecar.authz.client import KEPT_DOMAINS, Client
 from sidecar.authz.client_identity import Consumers, identify
 from sidecar.authz.client_trust import Standing, Trust
 from sidecar.authz.refusal import Refusal
-from sidecar.edge.model import ClientAuth, Consumer
+from sidecar.edge.model import ClientAuth, Consumer, Edge
 
 # Octets of headers. Envoy lets a request have 60 KiB after the check, its own included (else it answers by itself,
 # envoy/static.yaml): what says who the client is, and the chain, which goes no further, leave it a fifth.
 CARRIED: Final = 48 * 1024
-# Domains and tenants whose settings are kept as they were read.
-KEPT_DOMAINS: Final = 2_048
 
 REFUSED: Final = {
     Standing.EXPIRED: refusal.CLIENT_CERTIFICATE_EXPIRED,
@@ -56,8 +54,8 @@ class Examination:
     def examine(
         self, auth: ClientAuth, consumers: tuple[Consumer, ...], certificate: bytes, forwarded: bytes, now: float
     ) -> Found:
-        """`certificate`, `forwarded`: of sidecar.authz.client.shown."""
-        trust = self._trust_of(auth)
+        """Only once the settings were read. `certificate`, `forwarded`: of sidecar.authz.client.shown."""
+        _, trust = self._trust[auth.domain_id]
         if trust is None:
             return Found(now, now, refusal.UNAVAILABLE)
         try:
@@ -76,18 +74,31 @@ class Examination:
             found = REFUSED[finding.standing]
         return Found(finding.since, finding.until, found)
 
-    def _trust_of(self, auth: ClientAuth) -> Trust | None:
-        """None: the settings cannot be used."""
+    def has_read(self, auth: ClientAuth) -> bool:
+        """Of these, or of such as ask the same of a certificate."""
         known = self._trust.get(auth.domain_id)
-        if known is not None and (known[0] is auth or _asks_the_same(known[0], auth)):
-            return known[1]
+        return known is not None and (known[0] is auth or _asks_the_same(known[0], auth))
+
+    def read(self, auth: ClientAuth) -> None:
+        """Settings that cannot be used refuse everybody. Up to 0.1 s: who has set them decides."""
         trust: Trust | None = None
         try:
             trust = Trust(auth.ca_pem.decode(), None if auth.crl_pem is None else auth.crl_pem.decode())
         except (ClientAuthError, *UNREADABLE) as error:
             log.warning("client_auth_unusable", domain=auth.domain_id, error=type(error).__name__)
         _keep(self._trust, auth.domain_id, (auth, trust), KEPT_DOMAINS)
-        return trust
+
+    def forget(self, edge: Edge) -> None:
+        """What is none of this edge's."""
+        for domain_id, (auth, trust) in list(self._trust.items()):
+            now = edge.client_auth.get(domain_id)
+            if now is None or not _asks_the_same(auth, now):
+                del self._trust[domain_id]
+            elif now is not auth:
+                self._trust[domain_id] = now, trust
+        for tenant_id, (consumers, _) in list(self._consumers.items()):
+            if edge.consumers.get(tenant_id) is not consumers:
+                del self._consumers[tenant_id]
 
     def _consumers_of(self, tenant_id: str, consumers: tuple[Consumer, ...]) -> Consumers:
         known = self._consumers.get(tenant_id)

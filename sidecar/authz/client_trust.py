@@ -33,7 +33,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from core.certificate import UNREADABLE, verifies_in_time
-from core.client_auth import newest_crls, read_authorities, read_crls
+from core.client_auth import read_authorities, read_crls
+from core.revocation_list import newest_crls
 
 # Certificates between a client's and an authority. With the next two it bounds the paths that are tried (14 ms, where
 # the library gives up by itself, if a client means harm).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from core.certificate import Certificate
+from core.certificate import Certificate, CertificateError
 from core.vault import identity_path
 from sidecar.certs.secrets import LoadedCertificate, SecretCache, Wanted, version_of
 from sidecar.edge.model import IDENTITY_SECRET, Identity
@@ -31,10 +31,15 @@ class WantedIdentity:
 
 
 class IdentityCache(SecretCache):
-    """Asked for WantedIdentity only. What a certificate names does not matter: upstreams decide whom they know."""
+    """Asked for WantedIdentity only. What a certificate names does not matter: upstreams decide whom they know.
+
+    One that no row names is not served: control may have written it in vain, or for somebody who was then refused.
+    """
 
     async def _read(self, entry: Wanted) -> LoadedCertificate:
         record = await self._record(identity_path(entry.hostname.removeprefix(IDENTITY_SECRET)), entry.vault_version)
         certificate = Certificate.from_vault(dict(record.data))
+        if certificate.fingerprint != entry.fingerprint:
+            raise CertificateError("certificate_not_announced", "Vault has another certificate than the row names.")
         certificate.check_dates(datetime.now(UTC))
         return LoadedCertificate.create(certificate, record.version)

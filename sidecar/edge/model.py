@@ -18,6 +18,7 @@ IDENTITY: Final = "identity"
 CHOICE: Final = "choice"
 CLIENT_AUTH: Final = "client_auth"
 CONSUMER: Final = "consumer"
+BELOW: Final = "below"
 
 CLUSTER_PREFIX: Final = "service/"
 
@@ -77,7 +78,8 @@ class Edge:
     """The whole of it. A mapping's keys are names; of `by_tenant`, `by_domain`, `client_auth` and `consumers` ids.
 
     `trust`: PEM of CA certificates. `by_tenant`, `by_domain`: the service that was chosen. `consumers`: by tenant.
-    `left_out`: rows that cannot be used, (kind, name or id) → why, for the operator's eyes.
+    `left_out`: rows that cannot be used, (kind, name or id) → why, for the operator's eyes. `below`: by the id of a
+    wildcard that asks for client certificates, the names one label below it that are registered by themselves.
     """
 
     services: Mapping[str, Service] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class Edge:
     client_auth: Mapping[str, ClientAuth] = field(default_factory=dict)
     consumers: Mapping[str, tuple[Consumer, ...]] = field(default_factory=dict)
     left_out: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    below: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def service_of(self, tenant_id: str, domain_id: str) -> str:
         """The name of the service that a domain goes to ("" for a platform subdomain), whether there is such or not.

@@ -18,5 +18,8 @@ ORDER BY domain_id NULLS FIRST, tenant_id LIMIT $1
 SELECT domain_id::text, tenant_id::text, hostname, mode, lookup, identity_by, groups_from, ca_pem, crl_pem
 FROM client_auth_v1 ORDER BY domain_id LIMIT $1
 
+-- name: below
+SELECT domain_id::text, hostnames FROM client_auth_below_v1 ORDER BY domain_id LIMIT $1
+
 -- name: consumers
 SELECT id::text, tenant_id::text, name, kind, value, groups FROM consumers_v1 ORDER BY tenant_id, id LIMIT $1

@@ -7,6 +7,7 @@ Rows are lists of what JSON knows, by table, in the order of queries.sql:
     identities   name, fingerprint, Vault version, end (Unix seconds)
     choices      tenant, domain or None, service
     client_auth  domain, tenant, hostname, mode, lookup, identity_by, groups_from, CA's PEM, CRL's PEM or None
+    below        domain, the names below it
     consumers    id, tenant, name, kind, value, groups
     left_out     kind, name, reason: what was left out of the rest, in a snapshot only
 
@@ -30,6 +31,7 @@ from uuid import UUID
 from core.errors import NameplateError
 from core.service import Service, is_name
 from sidecar.edge.model import (
+    BELOW,
     CHOICE,
     CLIENT_AUTH,
     CONSUMER,
@@ -69,6 +71,7 @@ class Builder:
         self._by_tenant: dict[str, str] = {}
         self._by_domain: dict[str, str] = {}
         self._client_auth: dict[str, ClientAuth] = {}
+        self._below: dict[str, tuple[str, ...]] = {}
         self._consumers: dict[str, list[Consumer]] = {}
         self._left_out: dict[tuple[str, str], str] = {}
         self._added: dict[str, int] = dict.fromkeys(TABLES, 0)
@@ -92,9 +95,21 @@ class Builder:
         except UNREADABLE:
             self._left_out[of.kind, _name(of.kind, row)] = "unreadable: The row is not what it should be."
 
+    def takes_long(self, table: str, row: Row) -> bool:
+        """Whether to add it may take 50 ms: lists, of 13,000 entries perhaps, are looked into. Raises nothing."""
+        if table != CLIENT_AUTH or len(row) != TABLES[table].columns or not isinstance(row[0], str):
+            return False
+        known = self._before.client_auth.get(row[0])
+        if known is None:
+            return True
+        crl_pem = None if known.crl_pem is None else known.crl_pem.decode()
+        return bool(row[7] != known.ca_pem.decode() or row[8] != crl_pem)
+
     def edge(self) -> Edge:
         before = self._before
-        consumers = {tenant: tuple(several) for tenant, several in self._consumers.items()}
+        consumers = {
+            tenant: _same(before.consumers.get(tenant), tuple(several)) for tenant, several in self._consumers.items()
+        }
         return Edge(
             services=_same(before.services, self._services),
             trust=_same(before.trust, self._trust),
@@ -102,8 +117,9 @@ class Builder:
             by_tenant=_same(before.by_tenant, self._by_tenant),
             by_domain=_same(before.by_domain, self._by_domain),
             client_auth=_same(before.client_auth, self._client_auth),
-            consumers={tenant: _same(before.consumers.get(tenant), now) for tenant, now in consumers.items()},
+            consumers=_same(before.consumers, consumers),
             left_out=_same(before.left_out, self._left_out),
+            below=_same(before.below, self._below),
         )
 
     def service(self, row: Row) -> None:
@@ -160,6 +176,10 @@ class Builder:
                 read_crls(crl_pem)
         self._client_auth[domain] = _same(known, auth)
 
+    def names(self, row: Row) -> None:
+        domain, hostnames = row
+        self._below[_uuid(domain)] = _same(self._before.below.get(domain), _texts(hostnames))
+
     def consumer(self, row: Row) -> None:
         number, tenant, name, kind, value, groups = row
         words = _uuid(number), _uuid(tenant), _text(name), _text(kind), _text(value)
@@ -182,7 +202,9 @@ TABLES: Final[Mapping[str, Table]] = {
     "trust": Table(TRUST, 2, 10_000, Builder.bundle),
     "identities": Table(IDENTITY, 4, 10_000, Builder.identity),
     "choices": Table(CHOICE, 3, 1_000_000, Builder.choice),
-    "client_auth": Table(CLIENT_AUTH, 9, 50_000, Builder.client),
+    # Twice what control lets be (api.client_auth).
+    "client_auth": Table(CLIENT_AUTH, 9, 4_000, Builder.client),
+    "below": Table(BELOW, 2, 4_000, Builder.names),
     "consumers": Table(CONSUMER, 6, 500_000, Builder.consumer),
 }
 
@@ -204,6 +226,8 @@ def rows_of(edge: Edge) -> Iterator[tuple[str, list[Any]]]:
         crl = None if auth.crl_pem is None else auth.crl_pem.decode()
         how = [mode, auth.lookup, list(auth.identity_by), auth.groups_from, auth.ca_pem.decode(), crl]
         yield "client_auth", [auth.domain_id, auth.tenant_id, auth.hostname, *how]
+    for domain, hostnames in edge.below.items():
+        yield "below", [domain, list(hostnames)]
     for several in edge.consumers.values():
         for each in several:
             yield "consumers", [each.id, each.tenant_id, each.name, each.kind, each.value, list(each.groups)]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +21,11 @@ from sidecar.replaced_file import CHECKSUM_SIZE, replace_file
 
 FORMAT: Final = "nameplate-edge"
 VERSION: Final = 1
+# What is encoded in one step of the event loop, whatever tenants have: a list of revoked certificates has half a
+# megabyte. Longer texts are taken apart; lists in a row are short (api.client_auth_resource).
 ROWS_A_PIECE: Final = 200
+OCTETS_A_PIECE: Final = 64 * 1024
+CHARACTERS: Final = 4096  # of a text at once; JSON makes up to 12 octets of each
 REST: Final = 0.002
 # Above what is written; it must not fill the memory.
 SIZE_LIMIT: Final = 1 << 30
@@ -55,11 +58,23 @@ def read(path: Path, platform_domain: str) -> Edge:
 
 
 def encode(platform_domain: str, edge: Edge) -> Iterator[bytes]:
-    """In pieces; without the checksum."""
+    """In pieces of at most OCTETS_A_PIECE and ROWS_A_PIECE; without the checksum."""
     yield _line({"format": FORMAT, "version": VERSION, "platform_domain": platform_domain})
-    rows = rows_of(edge)
-    while piece := list(islice(rows, ROWS_A_PIECE)):
-        yield b"".join(_line([table, *row]) for table, row in piece)
+    piece = bytearray()
+    rows = 0
+    for table, row in rows_of(edge):
+        for part in _parts(table, row):
+            if len(piece) + len(part) > OCTETS_A_PIECE:
+                yield bytes(piece)
+                piece.clear()
+                rows = 0
+            piece += part
+        rows += 1
+        if rows == ROWS_A_PIECE:
+            yield bytes(piece)
+            piece.clear()
+            rows = 0
+    yield bytes(piece)
     yield END
 
 
@@ -88,5 +103,27 @@ def _row(line: bytes) -> tuple[str, list[Any]]:
     return table, row
 
 
+def _parts(table: str, row: list[Any]) -> Iterator[bytes]:
+    """A row's line, which is not in one part if there is a long text in it."""
+    if not any(isinstance(value, str) and len(value) > CHARACTERS for value in row):
+        yield _line([table, *row])
+        return
+    yield b"[" + _json(table)
+    for value in row:
+        yield b","
+        if isinstance(value, str):
+            yield b'"'
+            for start in range(0, len(value), CHARACTERS):
+                yield _json(value[start : start + CHARACTERS])[1:-1]
+            yield b'"'
+        else:
+            yield _json(value)
+    yield b"]\n"
+
+
 def _line(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return _json(value) + b"\n"
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from sidecar.edge.model import CHOICE, CLIENT_AUTH, CONSUMER, IDENTITY, SERVICE, TRUST, Edge
+from sidecar.edge.model import BELOW, CHOICE, CLIENT_AUTH, CONSUMER, IDENTITY, SERVICE, TRUST, Edge
 from sidecar.edge.saver import EdgeSaver
 from sidecar.edge.table import EdgeTable
 
@@ -32,6 +32,7 @@ def count(table: EdgeTable, saver: EdgeSaver) -> EdgeStats:
         IDENTITY: len(edge.identities),
         CHOICE: len(edge.by_tenant) + len(edge.by_domain),
         CLIENT_AUTH: len(edge.client_auth),
+        BELOW: sum(map(len, edge.below.values())),
         CONSUMER: sum(map(len, edge.consumers.values())),
     }
     return EdgeStats(

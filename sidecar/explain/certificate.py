@@ -68,7 +68,7 @@ class CertificateSection:
 def _version(own: Entry | None, known: Known) -> str | None:
     """What Envoy is told, or would be."""
     if own is not None:
-        return None if own.fingerprint is None else version_of(own.fingerprint, own.vault_version)
+        return None if own.fingerprint is None else version_of(own.fingerprint, own.vault_version, own.uploaded)
     return None if known.certificate is None else known.certificate.version
 
 

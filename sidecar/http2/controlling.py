@@ -35,8 +35,11 @@ class ControllingHalf(SendingHalf[R]):
 
     def _control(self) -> None:
         """A frame that carries no request."""
-        earned = (self._opened - self._earned) * self._limits.control_frames_per_stream
+        limits = self._limits
+        earned = (self._opened - self._earned) * limits.control_frames_per_stream
+        earned += self._fed * limits.control_frames_per_data_frame
         self._earned = self._opened
+        self._fed = 0
         if not self._controls.spend(earned):
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames")
 

@@ -47,9 +47,11 @@ class Limits:
     control_frames: int = 10_000
     control_frames_per_second: int = 1_000
     control_frames_per_stream: int = 10
+    control_frames_per_data_frame: int = 10
     """Frames that carry no request: PING, SETTINGS, WINDOW_UPDATE, PRIORITY, RST_STREAM on a closed stream, empty DATA
     and unknown types (CVE-2019-9511 to 9518). Go queues at most 10,000 such answers; Envoy allows 10 WINDOW_UPDATE
-    frames for each DATA frame."""
+    frames for each DATA frame that it sends, and so do we: gRPC's core answers each message of a long stream with a
+    PING or a WINDOW_UPDATE, or both."""
 
     queued_answers: int = 10_000
     """Control frames of ours in the output that nobody took, for a peer that writes and does not read (Go: 10,000)."""

@@ -31,6 +31,7 @@ class SendingHalf(Generic[R]):
         "_answers",
         "_careful",
         "_draining",
+        "_fed",
         "_held",
         "_initial_window",
         "_limits",
@@ -58,6 +59,7 @@ class SendingHalf(Generic[R]):
         self._waiting: dict[int, Stream] = {}  # those with something in their queue
         self._starved: OrderedDict[int, Stream] = OrderedDict()  # of those, who waits for the connection's window
         self._window = DEFAULT_WINDOW  # what the peer lets us send on the connection
+        self._fed = 0  # DATA frames of ours that its windows did not cut short, not counted for it yet
         self._initial_window = DEFAULT_WINDOW  # the peer's SETTINGS_INITIAL_WINDOW_SIZE
         self._most_credit = 0  # no stream's is higher
         self._table = DEFAULT_HEADER_TABLE  # the dynamic table that the peer takes us to use
@@ -243,7 +245,8 @@ class SendingHalf(Generic[R]):
             return False
         kind, payload, end_stream = queue[0]
         if kind == frames.DATA:
-            room = min(self._window, self._initial_window + stream.credit, MAX_FRAME)
+            window = min(self._window, self._initial_window + stream.credit)
+            room = min(window, MAX_FRAME)
             if room <= 0:
                 if self._window <= 0:
                     self._starved[stream_id] = stream
@@ -251,6 +254,8 @@ class SendingHalf(Generic[R]):
             part, rest = payload[:room], payload[room:]
             last = end_stream and not rest
             self._out.append(frames.frame(frames.DATA, frames.END_STREAM if last else 0, stream_id, bytes(part)))
+            # Else a peer that opens its windows by an octet at a time would earn by each (CVE-2019-9511).
+            self._fed += window >= MAX_FRAME
             self._window -= len(part)
             stream.credit -= len(part)
             stream.queued -= len(part)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csidecar/wire/discovery.proto\x12\x0enameplate.wire\"\x12\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"&\n\x03\x41ny\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\";\n\x08Resource\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x80\x03\n\x15\x44\x65ltaDiscoveryRequest\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x14.nameplate.wire.Node\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\t\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\t\x12\x65\n\x19initial_resource_versions\x18\x05 \x03(\x0b\x32\x42.nameplate.wire.DeltaDiscoveryRequest.InitialResourceVersionsEntry\x12\x16\n\x0eresponse_nonce\x18\x06 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x07 \x01(\x0b\x32\x16.nameplate.wire.Status\x1a>\n\x1cInitialResourceVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x01\n\x16\x44\x65ltaDiscoveryResponse\x12\x1b\n\x13system_version_info\x18\x01 \x01(\t\x12+\n\tresources\x18\x02 \x03(\x0b\x32\x18.nameplate.wire.Resource\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x19\n\x11removed_resources\x18\x06 \x03(\t\"\xbc\x01\n\x10\x44iscoveryRequest\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\"\n\x04node\x18\x02 \x01(\x0b\x32\x14.nameplate.wire.Node\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\x16\n\x0eresponse_nonce\x18\x05 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x16.nameplate.wire.Status\"\x7f\n\x0b\x44\x65ltaOctets\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\x0c\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\x0c\x12\x19\n\x0c\x65rror_detail\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x42\x0f\n\r_error_detail\"L\n\x06Octets\x12\x16\n\x0eresource_names\x18\x03 \x03(\x0c\x12\x19\n\x0c\x65rror_detail\x18\x06 \x01(\x0cH\x00\x88\x01\x01\x42\x0f\n\r_error_detail\"]\n\x11\x44iscoveryResponse\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\x11\n\tresources\x18\x02 \x03(\x0c\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csidecar/wire/discovery.proto\x12\x0enameplate.wire\"\x12\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\"\'\n\x06Status\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"&\n\x03\x41ny\x12\x10\n\x08type_url\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\";\n\x08Resource\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x10\n\x08resource\x18\x02 \x01(\x0c\x12\x0c\n\x04name\x18\x03 \x01(\t\"\x1f\n\x0fResourceLocator\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x8e\x04\n\x15\x44\x65ltaDiscoveryRequest\x12\"\n\x04node\x18\x01 \x01(\x0b\x32\x14.nameplate.wire.Node\x12\x10\n\x08type_url\x18\x02 \x01(\t\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\t\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\t\x12\x65\n\x19initial_resource_versions\x18\x05 \x03(\x0b\x32\x42.nameplate.wire.DeltaDiscoveryRequest.InitialResourceVersionsEntry\x12\x16\n\x0eresponse_nonce\x18\x06 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x07 \x01(\x0b\x32\x16.nameplate.wire.Status\x12\x44\n\x1bresource_locators_subscribe\x18\x08 \x03(\x0b\x32\x1f.nameplate.wire.ResourceLocator\x12\x46\n\x1dresource_locators_unsubscribe\x18\t \x03(\x0b\x32\x1f.nameplate.wire.ResourceLocator\x1a>\n\x1cInitialResourceVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x01\n\x16\x44\x65ltaDiscoveryResponse\x12\x1b\n\x13system_version_info\x18\x01 \x01(\t\x12+\n\tresources\x18\x02 \x03(\x0b\x32\x18.nameplate.wire.Resource\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\t\x12\x19\n\x11removed_resources\x18\x06 \x03(\t\"\xf8\x01\n\x10\x44iscoveryRequest\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\"\n\x04node\x18\x02 \x01(\x0b\x32\x14.nameplate.wire.Node\x12\x16\n\x0eresource_names\x18\x03 \x03(\t\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\x16\n\x0eresponse_nonce\x18\x05 \x01(\t\x12,\n\x0c\x65rror_detail\x18\x06 \x01(\x0b\x32\x16.nameplate.wire.Status\x12:\n\x11resource_locators\x18\x07 \x03(\x0b\x32\x1f.nameplate.wire.ResourceLocator\"\x7f\n\x0b\x44\x65ltaOctets\x12 \n\x18resource_names_subscribe\x18\x03 \x03(\x0c\x12\"\n\x1aresource_names_unsubscribe\x18\x04 \x03(\x0c\x12\x19\n\x0c\x65rror_detail\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x42\x0f\n\r_error_detail\"L\n\x06Octets\x12\x16\n\x0eresource_names\x18\x03 \x03(\x0c\x12\x19\n\x0c\x65rror_detail\x18\x06 \x01(\x0cH\x00\x88\x01\x01\x42\x0f\n\r_error_detail\"]\n\x11\x44iscoveryResponse\x12\x14\n\x0cversion_info\x18\x01 \x01(\t\x12\x11\n\tresources\x18\x02 \x03(\x0c\x12\x10\n\x08type_url\x18\x04 \x01(\t\x12\r\n\x05nonce\x18\x05 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,18 +41,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ANY']._serialized_end=147
   _globals['_RESOURCE']._serialized_start=149
   _globals['_RESOURCE']._serialized_end=208
-  _globals['_DELTADISCOVERYREQUEST']._serialized_start=211
-  _globals['_DELTADISCOVERYREQUEST']._serialized_end=595
-  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_start=533
-  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_end=595
-  _globals['_DELTADISCOVERYRESPONSE']._serialized_start=598
-  _globals['_DELTADISCOVERYRESPONSE']._serialized_end=756
-  _globals['_DISCOVERYREQUEST']._serialized_start=759
-  _globals['_DISCOVERYREQUEST']._serialized_end=947
-  _globals['_DELTAOCTETS']._serialized_start=949
-  _globals['_DELTAOCTETS']._serialized_end=1076
-  _globals['_OCTETS']._serialized_start=1078
-  _globals['_OCTETS']._serialized_end=1154
-  _globals['_DISCOVERYRESPONSE']._serialized_start=1156
-  _globals['_DISCOVERYRESPONSE']._serialized_end=1249
+  _globals['_RESOURCELOCATOR']._serialized_start=210
+  _globals['_RESOURCELOCATOR']._serialized_end=241
+  _globals['_DELTADISCOVERYREQUEST']._serialized_start=244
+  _globals['_DELTADISCOVERYREQUEST']._serialized_end=770
+  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_start=708
+  _globals['_DELTADISCOVERYREQUEST_INITIALRESOURCEVERSIONSENTRY']._serialized_end=770
+  _globals['_DELTADISCOVERYRESPONSE']._serialized_start=773
+  _globals['_DELTADISCOVERYRESPONSE']._serialized_end=931
+  _globals['_DISCOVERYREQUEST']._serialized_start=934
+  _globals['_DISCOVERYREQUEST']._serialized_end=1182
+  _globals['_DELTAOCTETS']._serialized_start=1184
+  _globals['_DELTAOCTETS']._serialized_end=1311
+  _globals['_OCTETS']._serialized_start=1313
+  _globals['_OCTETS']._serialized_end=1389
+  _globals['_DISCOVERYRESPONSE']._serialized_start=1391
+  _globals['_DISCOVERYRESPONSE']._serialized_end=1484
 # @@protoc_insertion_point(module_scope)

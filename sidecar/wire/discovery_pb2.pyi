@@ -38,8 +38,14 @@ class Resource(_message.Message):
     name: str
     def __init__(self, version: _Optional[str] = ..., resource: _Optional[bytes] = ..., name: _Optional[str] = ...) -> None: ...
 
+class ResourceLocator(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
 class DeltaDiscoveryRequest(_message.Message):
-    __slots__ = ("node", "type_url", "resource_names_subscribe", "resource_names_unsubscribe", "initial_resource_versions", "response_nonce", "error_detail")
+    __slots__ = ("node", "type_url", "resource_names_subscribe", "resource_names_unsubscribe", "initial_resource_versions", "response_nonce", "error_detail", "resource_locators_subscribe", "resource_locators_unsubscribe")
     class InitialResourceVersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +60,8 @@ class DeltaDiscoveryRequest(_message.Message):
     INITIAL_RESOURCE_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_NONCE_FIELD_NUMBER: _ClassVar[int]
     ERROR_DETAIL_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_LOCATORS_SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_LOCATORS_UNSUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     node: Node
     type_url: str
     resource_names_subscribe: _containers.RepeatedScalarFieldContainer[str]
@@ -61,7 +69,9 @@ class DeltaDiscoveryRequest(_message.Message):
     initial_resource_versions: _containers.ScalarMap[str, str]
     response_nonce: str
     error_detail: Status
-    def __init__(self, node: _Optional[_Union[Node, _Mapping]] = ..., type_url: _Optional[str] = ..., resource_names_subscribe: _Optional[_Iterable[str]] = ..., resource_names_unsubscribe: _Optional[_Iterable[str]] = ..., initial_resource_versions: _Optional[_Mapping[str, str]] = ..., response_nonce: _Optional[str] = ..., error_detail: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
+    resource_locators_subscribe: _containers.RepeatedCompositeFieldContainer[ResourceLocator]
+    resource_locators_unsubscribe: _containers.RepeatedCompositeFieldContainer[ResourceLocator]
+    def __init__(self, node: _Optional[_Union[Node, _Mapping]] = ..., type_url: _Optional[str] = ..., resource_names_subscribe: _Optional[_Iterable[str]] = ..., resource_names_unsubscribe: _Optional[_Iterable[str]] = ..., initial_resource_versions: _Optional[_Mapping[str, str]] = ..., response_nonce: _Optional[str] = ..., error_detail: _Optional[_Union[Status, _Mapping]] = ..., resource_locators_subscribe: _Optional[_Iterable[_Union[ResourceLocator, _Mapping]]] = ..., resource_locators_unsubscribe: _Optional[_Iterable[_Union[ResourceLocator, _Mapping]]] = ...) -> None: ...
 
 class DeltaDiscoveryResponse(_message.Message):
     __slots__ = ("system_version_info", "resources", "type_url", "nonce", "removed_resources")
@@ -78,20 +88,22 @@ class DeltaDiscoveryResponse(_message.Message):
     def __init__(self, system_version_info: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., type_url: _Optional[str] = ..., nonce: _Optional[str] = ..., removed_resources: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DiscoveryRequest(_message.Message):
-    __slots__ = ("version_info", "node", "resource_names", "type_url", "response_nonce", "error_detail")
+    __slots__ = ("version_info", "node", "resource_names", "type_url", "response_nonce", "error_detail", "resource_locators")
     VERSION_INFO_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_NAMES_FIELD_NUMBER: _ClassVar[int]
     TYPE_URL_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_NONCE_FIELD_NUMBER: _ClassVar[int]
     ERROR_DETAIL_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_LOCATORS_FIELD_NUMBER: _ClassVar[int]
     version_info: str
     node: Node
     resource_names: _containers.RepeatedScalarFieldContainer[str]
     type_url: str
     response_nonce: str
     error_detail: Status
-    def __init__(self, version_info: _Optional[str] = ..., node: _Optional[_Union[Node, _Mapping]] = ..., resource_names: _Optional[_Iterable[str]] = ..., type_url: _Optional[str] = ..., response_nonce: _Optional[str] = ..., error_detail: _Optional[_Union[Status, _Mapping]] = ...) -> None: ...
+    resource_locators: _containers.RepeatedCompositeFieldContainer[ResourceLocator]
+    def __init__(self, version_info: _Optional[str] = ..., node: _Optional[_Union[Node, _Mapping]] = ..., resource_names: _Optional[_Iterable[str]] = ..., type_url: _Optional[str] = ..., response_nonce: _Optional[str] = ..., error_detail: _Optional[_Union[Status, _Mapping]] = ..., resource_locators: _Optional[_Iterable[_Union[ResourceLocator, _Mapping]]] = ...) -> None: ...
 
 class DeltaOctets(_message.Message):
     __slots__ = ("resource_names_subscribe", "resource_names_unsubscribe", "error_detail")

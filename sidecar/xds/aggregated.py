@@ -13,15 +13,17 @@ from typing import Any
 
 import structlog
 
+from sidecar.grpcfast import RpcError, Status
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds.acknowledgements import Acknowledgements
-from sidecar.xds.config import ConfigStream, Configurations, NamedConfigStream
+from sidecar.xds.config import NamedConfigStream
+from sidecar.xds.config_stream import ConfigStream, Configurations
 from sidecar.xds.config_whole import WholeConfigStream
 from sidecar.xds.counters import Counters, TypeCounters
-from sidecar.xds.ended import EndedRegistrations
+from sidecar.xds.ended import FILTER_NAME, EndedRegistrations
 from sidecar.xds.lease import EndedLease
 from sidecar.xds.octets import read
-from sidecar.xds.order import Order
+from sidecar.xds.order import REFERRING, Order
 from sidecar.xds.refusal import Refusal
 from sidecar.xds.send import Send
 from sidecar.xds.stream import SecretStream
@@ -29,7 +31,8 @@ from sidecar.xds.subscription import Rejection, Subscription, nonces
 from sidecar.xds.subscription_delta import DeltaSubscription
 from sidecar.xds.subscription_whole import WholeSubscription
 from sidecar.xds.subscription_world import StateOfTheWorldSubscription
-from sidecar.xds.types import CLUSTER, CONFIGURATIONS, EXTENSION, ORDER, SECRET, WHOLE
+from sidecar.xds.types import CONFIGURATIONS, EXTENSION, ORDER, SECRET, WHOLE
+from sidecar.xds.unserved import Unserved
 
 # A request of one type, decoded; what it rejects.
 Receive = Callable[[Any], Rejection | None]
@@ -73,6 +76,8 @@ class DiscoveryStream:
         self._configs: dict[str, ConfigStream] = {}
         self._secrets: SecretStream | None = None
         self._lease: EndedLease | None = None
+        self._unserved = Unserved(self._numbers, send)
+        self._subscriptions: list[WholeSubscription | Subscription] = []
         self.acknowledgements = Acknowledgements()
         self.node = ""
         self.requests = 0
@@ -80,7 +85,7 @@ class DiscoveryStream:
         """To be ended in good order."""
 
     def receive(self, data: bytes) -> None:
-        """A request. Raises DecodeError."""
+        """A request. Raises DecodeError, RpcError."""
         request = read(wire.DeltaDiscoveryRequest, data) if self._delta else read(wire.DiscoveryRequest, data)
         self.requests += 1
         if request.HasField("node"):  # certain in the first request only
@@ -88,11 +93,11 @@ class DiscoveryStream:
             # Not above debug: without ADS a stream may be one handshake.
             log.debug("envoy_asks", node=self.node, type_url=request.type_url)
         type_url = request.type_url or self._only or ""
+        if not type_url:
+            raise RpcError(Status.INVALID_ARGUMENT, "type_url is needed on an aggregated stream")
         if self._only not in {None, type_url}:
             return
         receive = self._receivers.get(type_url) or self._open(type_url)
-        # What is asked of other types is neither an error nor answered: an answer without resources would tell Envoy
-        # to delete what it has.
         if receive is not None and (rejection := receive(request)) is not None:
             self._shared.on_nack(type_url, rejection)
 
@@ -119,6 +124,7 @@ class DiscoveryStream:
             await self._secrets.write()
         if self._lease is not None:
             await self._lease.write()
+        await self._unserved.write()
         for config in self._order.leaving():
             await config.write_leaving()
 
@@ -126,6 +132,21 @@ class DiscoveryStream:
     def waiting(self) -> bool:
         """There is more to write now."""
         return self._order.waiting or (self._secrets is not None and self._secrets.waiting)
+
+    def give_up(self) -> None:
+        """The client says nothing more: no acknowledgement is waited for."""
+        for subscription in self._subscriptions:
+            subscription.give_up()
+
+    @property
+    def unfinished(self) -> bool:
+        """Something was written since `give_up`, or may be written now: there may be more."""
+        return self.waiting or any(subscription.awaiting for subscription in self._subscriptions)
+
+    @property
+    def loading(self) -> bool:
+        """There will be more without a request; `wake` is called then."""
+        return self._secrets is not None and self._secrets.loading
 
     @property
     def due_at(self) -> float | None:
@@ -177,9 +198,12 @@ class DiscoveryStream:
         elif type_url in CONFIGURATIONS:
             receive = self._open_config(type_url)
         elif type_url == EXTENSION and self._delta:
-            self._lease = EndedLease(self._shared.ended, self._shared.counters, self._send)
-            receive = self._lease.receive
+            self._lease = EndedLease(self._shared.ended, self._shared.counters, self._send, self._numbers)
+            receive = self._lease_and_others(self._lease)
+        elif self._delta:
+            return self._unserved.receive
         else:
+            # Neither an error nor answered: an answer without resources would tell Envoy to delete what it has.
             return None
         self._receivers[type_url] = receive
         return receive
@@ -197,25 +221,36 @@ class DiscoveryStream:
 
     def _open_config(self, type_url: str) -> Receive:
         common = (self._shared.configurations, self._shared.by_type[type_url], self.acknowledgements, self._send)
-        departs = type_url == CLUSTER
+        departs = type_url in REFERRING
         subscription: WholeSubscription | DeltaSubscription | StateOfTheWorldSubscription
         config: ConfigStream
         if type_url in WHOLE and not self._delta:
             subscription = WholeSubscription(type_url, numbers=self._numbers)
+            self._subscriptions.append(subscription)
             config = WholeConfigStream(subscription, *common, departs=departs)
         else:
             subscription = self._subscription(type_url, wildcards=True)
-            config = NamedConfigStream(subscription, *common, departs=departs)
+            # Envoy's start waits for the first response of clusters and of listeners, and what is in it. In state of
+            # the world the next response would wait for its acknowledgement.
+            together = type_url in WHOLE or not self._delta
+            config = NamedConfigStream(subscription, *common, departs=departs, together=together)
         self._configs[type_url] = config
         self._order.streams = [self._configs[known] for known in ORDER if known in self._configs]
 
         def receive(request: Any) -> Rejection | None:
-            received = subscription.receive(request)
-            config.receive(received)
-            return received.rejection
+            return config.receive(subscription.receive(request))
 
         return receive
 
     def _subscription(self, type_url: str, *, wildcards: bool) -> DeltaSubscription | StateOfTheWorldSubscription:
         kind = DeltaSubscription if self._delta else StateOfTheWorldSubscription
-        return kind(type_url, wildcards=wildcards, numbers=self._numbers)
+        subscription = kind(type_url, wildcards=wildcards, numbers=self._numbers)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def _lease_and_others(self, lease: EndedLease) -> Receive:
+        def receive(request: Any) -> Rejection | None:
+            self._unserved.receive(request, served=(FILTER_NAME,))
+            return lease.receive(request)
+
+        return receive

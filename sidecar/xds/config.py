@@ -9,64 +9,35 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
 from sidecar.xds.acknowledgements import Acknowledgements
+from sidecar.xds.config_stream import Configurations
 from sidecar.xds.configurations import Encoded
 from sidecar.xds.counters import TypeCounters
 from sidecar.xds.patience import Patience
 from sidecar.xds.refusal import Refusal
 from sidecar.xds.send import Send
 from sidecar.xds.stream import SLICE
-from sidecar.xds.subscription import REMOVED, Received, Response, Subscription
+from sidecar.xds.subscription import REMOVED, Received, Rejection, Response, Subscription
 
 # Seconds until a client that asks again for what it has rejected is given it again.
 ASK_AGAIN: Final = 5.0
+# Bytes from which on a response takes no more resources. Clients of gRPC refuse a message of more than 4 MiB, unless
+# they are told otherwise.
+FULL: Final = 3 << 20
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-class Configurations(Protocol):
-    """sidecar.xds.configurations"""
-
-    def resources(self, type_url: str) -> Mapping[str, Encoded] | None: ...
-
-    def version(self, type_url: str) -> str: ...
-
-
-class ConfigStream(Protocol):
-    """What a stream does for one type: `receive` and `changed` are synchronous and cheap, the writes have one caller.
-
-    `backlog`: there is something to write, now or later. `waiting`: it may be written now. `busy`: it is not yet all
-    written and acknowledged. `leaving`: something has gone and is not to be taken from the client before what may
-    refer to it has been seen to. `due_at`: when to write all the same, by the loop's clock.
-    """
-
-    type_url: str
-    rejected: dict[str, Refusal]
-
-    @property
-    def backlog(self) -> bool: ...
-    @property
-    def waiting(self) -> bool: ...
-    @property
-    def busy(self) -> bool: ...
-    @property
-    def leaving(self) -> bool: ...
-    @property
-    def due_at(self) -> float | None: ...
-    def receive(self, received: Received) -> None: ...
-    def changed(self, names: Collection[str]) -> None: ...
-    def told(self, name: str) -> str | None: ...
-    def agreed(self, name: str) -> str | None: ...
-    async def write(self) -> None: ...
-    async def write_leaving(self) -> None: ...
-
-
 class NamedConfigStream:
-    """A ConfigStream. `departs`: removals wait (clusters, which others refer to)."""
+    """A ConfigStream. `departs`: removals wait (sidecar.xds.order).
+
+    `together`: what is ready goes in one response. Of one that the client rejects, and only its words may say for which
+    resource, each is said again alone, and that is told of.
+    """
 
     def __init__(
         self,
@@ -77,6 +48,7 @@ class NamedConfigStream:
         send: Send,
         *,
         departs: bool,
+        together: bool = False,
     ) -> None:
         self.type_url = subscription.type_url
         self.rejected: dict[str, Refusal] = {}
@@ -86,6 +58,8 @@ class NamedConfigStream:
         self._acknowledgements = acknowledgements
         self._send = send
         self._departs = departs
+        self._together = together
+        self._alone: set[str] = set()
         self._clock = asyncio.get_running_loop().time
         self._patience = Patience(self._clock)
         # Not a dict: taking its first item again and again costs a scan over the places of those taken before.
@@ -93,10 +67,13 @@ class NamedConfigStream:
         self._leaving: OrderedDict[str, None] = OrderedDict()
         self._later: dict[str, float] = {}
 
-    def receive(self, received: Received) -> None:
+    def receive(self, received: Received) -> Rejection | None:
         # What it was rejected with comes first: it may be asked for again in the same request.
-        if received.rejection is not None:
-            self._reject(received.rejection.resources, received.rejection.message)
+        rejection = received.rejection
+        if rejection is not None and self._try_each(rejection):
+            rejection = None
+        if rejection is not None:
+            self._reject(rejection.resources, rejection.message)
         for name in received.dropped:
             self._forget(name)
         concerned = dict.fromkeys(received.asked)
@@ -108,10 +85,12 @@ class NamedConfigStream:
         for name in concerned:
             self._ask(name)
         for name in received.accepted:
+            self._alone.discard(name)
             self.rejected.pop(name, None)
             if self._subscription.due(name, self._version(name)):
                 self._pending[name] = None
             self._done_if_settled(name)
+        return rejection
 
     def changed(self, names: Collection[str]) -> None:
         concerned = [name for name in names if name in self._subscription]
@@ -142,6 +121,10 @@ class NamedConfigStream:
         return bool(self._leaving)
 
     @property
+    def clings(self) -> bool:
+        return any(self._subscription.agreed(name) is not None for name in self.rejected)
+
+    @property
     def due_at(self) -> float | None:
         return min((at for at in (self._patience.until, *self._later.values()) if at is not None), default=None)
 
@@ -167,6 +150,11 @@ class NamedConfigStream:
         response = self._removed(gone) if gone else None
         await self._say([response] if response is not None else [])
 
+    def keep_leaving(self) -> None:
+        if self._acknowledgements.owing:
+            for name in self._leaving:
+                self._acknowledgements.done((self.type_url, name))
+
     async def _say(self, responses: list[Response]) -> None:
         if responses:
             await self._send(*(response.data for response in responses))
@@ -176,23 +164,34 @@ class NamedConfigStream:
     def _settle_slice(self, resources: Mapping[str, Encoded]) -> list[Response]:
         responses: list[Response] = []
         removed: list[str] = []
+        together: list[tuple[str, str, bytes]] = []
+        size = looked_at = 0
         version = self._configurations.version(self.type_url)
         window = self._subscription.window
-        for _ in range(min(SLICE, len(self._pending))):
-            if len(responses) >= window:
+        while self._pending and looked_at - len(together) < SLICE and size < FULL:
+            name = next(iter(self._pending))
+            alone = not self._together or name in self._alone
+            if len(responses) + bool(together) >= window and (alone or not together):
                 break
-            name, _none = self._pending.popitem(last=False)
+            del self._pending[name]
+            looked_at += 1
             encoded = resources.get(name)
             if self._need_not_be_said(name, encoded.version if encoded is not None else REMOVED):
                 continue
             if encoded is not None:
                 self._leaving.pop(name, None)
                 self._counters.sent += 1
-                responses.append(self._subscription.resource(name, encoded.version, encoded.resource, version))
+                if alone:
+                    responses.append(self._subscription.resource(name, encoded.version, encoded.resource, version))
+                else:
+                    together.append((name, encoded.version, encoded.resource))
+                    size += len(name) + len(encoded.version) + len(encoded.resource)
             elif self._departs and self.told(name):
                 self._leaving[name] = None
             else:
                 removed.append(name)
+        if together:
+            responses.append(self._subscription.resources(together, version))
         nothing_at_all = self._subscription.unanswered and not (responses or self._pending)
         if (removed or nothing_at_all) and (response := self._removed(removed)) is not None:
             responses.append(response)
@@ -232,10 +231,22 @@ class NamedConfigStream:
             self.rejected.pop(name, None)
             self._pending[name] = None
 
+    def _try_each(self, rejection: Rejection) -> bool:
+        """Of a response with several the client may have taken some, and not for it to say which."""
+        names = [name for name, version in rejection.resources if version != REMOVED]
+        if len(names) < 2:
+            return False
+        for name in names:
+            if name in self._subscription:
+                self._alone.add(name)
+                self._pending[name] = None
+        return True
+
     def _reject(self, resources: Iterable[tuple[str, str]], reason: str) -> None:
         for name, version in resources:
             if name in self._subscription:
                 self.rejected[name] = Refusal(version, reason)
+                self._alone.add(name)
             self._acknowledgements.done((self.type_url, name))
 
     def _done_if_settled(self, name: str) -> None:
@@ -246,6 +257,7 @@ class NamedConfigStream:
         self._pending.pop(name, None)
         self._leaving.pop(name, None)
         self._later.pop(name, None)
+        self._alone.discard(name)
         self.rejected.pop(name, None)
         self._acknowledgements.done((self.type_url, name))
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Final
 
 import structlog
 
 from sidecar.xds.acknowledgements import Acknowledgements
-from sidecar.xds.config import ASK_AGAIN, Configurations
+from sidecar.xds.config import ASK_AGAIN
+from sidecar.xds.config_stream import Configurations
 from sidecar.xds.configurations import Encoded
 from sidecar.xds.counters import TypeCounters
 from sidecar.xds.patience import Patience
 from sidecar.xds.refusal import Refusal
 from sidecar.xds.send import Send
-from sidecar.xds.subscription import Received
+from sidecar.xds.subscription import Received, Rejection
 from sidecar.xds.subscription_whole import WholeSubscription
+
+NOTHING: Final[Mapping[str, Encoded]] = MappingProxyType({})
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -49,7 +55,7 @@ class WholeConfigStream:
         self._owing: set[str] = set()
         self._kept: dict[str, Encoded] = {}
 
-    def receive(self, received: Received) -> None:
+    def receive(self, received: Received) -> Rejection | None:
         if received.rejection is not None:
             self._reject(dict(received.rejection.resources), received.rejection.message)
         for name in received.dropped:
@@ -64,6 +70,7 @@ class WholeConfigStream:
         elif received.rejection is not None or received.dropped:
             self._look = True  # what is wanted may be another set than the one that was rejected
         self._done_if_settled()
+        return received.rejection
 
     def changed(self, names: Collection[str]) -> None:
         concerned = [name for name in names if name in self._subscription]
@@ -91,6 +98,10 @@ class WholeConfigStream:
         return self.backlog or self._subscription.awaiting
 
     @property
+    def clings(self) -> bool:
+        return bool(self.rejected)  # the set as a whole
+
+    @property
     def due_at(self) -> float | None:
         return min((at for at in (self._patience.until, self._later) if at is not None), default=None)
 
@@ -107,7 +118,7 @@ class WholeConfigStream:
             wanted = self._subscription.wanted(resources)
             leaving = self._what_leaves(wanted) if self._departs else {}
             self.leaving = bool(leaving)
-            await self._say({**wanted, **leaving})
+            await self._say(wanted, leaving)
         self._patience.exhausted(blocked=self._blocked)
 
     async def write_leaving(self) -> None:
@@ -119,6 +130,10 @@ class WholeConfigStream:
         self.leaving = self._look = False
         await self._say(self._subscription.wanted(resources))
 
+    def keep_leaving(self) -> None:
+        if not self._look and self._subscription.settled:
+            self._done()
+
     def _what_leaves(self, wanted: Mapping[str, Encoded]) -> dict[str, Encoded]:
         """What the client has and is no more, as far as we still know how it looks."""
         told = self._subscription.told
@@ -128,19 +143,28 @@ class WholeConfigStream:
             if name not in wanted and name in self._subscription and told.get(name) == kept.version
         }
 
-    async def _say(self, wanted: dict[str, Encoded]) -> None:
-        if not self._subscription.due(wanted):
-            self._forget_refusals(wanted)
+    async def _say(self, wanted: dict[str, Encoded], leaving: Mapping[str, Encoded] = NOTHING) -> None:
+        said = {**wanted, **leaving}
+        if not self._subscription.due(said):
+            self._forget_refusals(said)
             self._done_if_settled()
             return
         told = self._subscription.told
-        self._counters.sent += len(wanted)
-        self._counters.removed += sum(name not in wanted for name in told)
-        self._kept = wanted
-        response = self._subscription.response(wanted, self._configurations.version(self.type_url))
+        self._counters.sent += len(said)
+        self._counters.removed += sum(name not in said for name in told)
+        self._kept = said
+        response = self._subscription.response(said, self._version(leaving))
         await self._send(response.data)
         self._subscription.sent(response)
         self._done_if_settled()
+
+    def _version(self, leaving: Mapping[str, Encoded]) -> str:
+        """With what is leaving it is another set than without."""
+        version = self._configurations.version(self.type_url)
+        if not leaving:
+            return version
+        named = "\0".join(f"{name}\0{leaving[name].version}" for name in sorted(leaving))
+        return f"{version}+{sha256(named.encode()).hexdigest()[:8]}"
 
     def _reject(self, resources: Mapping[str, str], reason: str) -> None:
         self.rejected = {name: Refusal(version, reason) for name, version in resources.items()}

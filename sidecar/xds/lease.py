@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,7 @@ from sidecar.xds.counters import Counters
 from sidecar.xds.ended import FILTER_NAME, FILTER_TYPE, EndedRegistrations
 from sidecar.xds.refusal import Refusal
 from sidecar.xds.send import Send
-from sidecar.xds.subscription import Rejection
+from sidecar.xds.subscription import Rejection, nonces
 
 # Seconds. A sidecar that crashes is back sooner, and a connection's decision outlives it by no more.
 LEASE: Final = 15
@@ -40,9 +41,18 @@ class Sent:
 
 
 class EndedLease:
-    """To be made on the loop. Who calls `write` does so after a request, when the list has changed, and at `due_at`."""
+    """To be made on the loop. Who calls `write` does so after a request, when the list has changed, and at `due_at`.
 
-    def __init__(self, registrations: EndedRegistrations, counters: Counters, send: Send) -> None:
+    `numbers`: the nonces of the stream.
+    """
+
+    def __init__(
+        self,
+        registrations: EndedRegistrations,
+        counters: Counters,
+        send: Send,
+        numbers: Iterator[str] | None = None,
+    ) -> None:
         self._registrations = registrations
         self._counters = counters
         self._send = send
@@ -51,7 +61,7 @@ class EndedLease:
         self._held: str | None = None  # the version that the client has
         self._rejected: str | None = None
         self.rejected: dict[str, Refusal] = {}
-        self._responses = 0
+        self._numbers = nonces() if numbers is None else numbers
         self._sent: Sent | None = None
         self._sent_at = -math.inf
         self._spaced_until = -math.inf
@@ -93,6 +103,8 @@ class EndedLease:
             self._held = None  # this process stood still, and the client has dropped it
         config = self._registrations.config()
         if config is None or config.version == self._rejected:
+            # A client without one asks about every request (envoy/connection.yaml), and one that waits for the list is
+            # told nothing: that it is not known yet does not mean that there is none.
             if self._held is not None:
                 await self._respond("", Filter.Response(removed_resources=[FILTER_NAME]))
             return
@@ -110,9 +122,8 @@ class EndedLease:
 
     async def _respond(self, version: str | None, response: Filter.Response, length: int = 0) -> None:
         """`version`: what the client has afterwards; "": nothing; None: what it had. `length`: of the list in it."""
-        self._responses += 1
         response.type_url = FILTER_TYPE
-        response.nonce = str(self._responses)
+        response.nonce = next(self._numbers)
         self._sent, self._sent_at = Sent(response.nonce, version), self._clock()
         self._spaced_until = self._sent_at + SPACING + SPACING_EACH * length
         if version is not None:

@@ -18,11 +18,20 @@ R = TypeVar("R", DeltaDiscoveryRequest, DiscoveryRequest)
 
 
 def read(kind: type[R], data: bytes) -> R:
-    """Raises DecodeError when it is unreadable for another reason."""
+    """Raises DecodeError when it is unreadable for another reason.
+
+    A locator is a name, with parameters that choose between variants; of each resource there is one here.
+    """
     try:
-        return kind.FromString(data)
+        request = kind.FromString(data)
     except DecodeError:
-        return kind.FromString(_text_only(kind, data))
+        request = kind.FromString(_text_only(kind, data))
+    if isinstance(request, DeltaDiscoveryRequest):
+        request.resource_names_subscribe.extend(each.name for each in request.resource_locators_subscribe)
+        request.resource_names_unsubscribe.extend(each.name for each in request.resource_locators_unsubscribe)
+    else:
+        request.resource_names.extend(each.name for each in request.resource_locators)
+    return request
 
 
 def _text_only(kind: type[R], data: bytes) -> bytes:

@@ -1,16 +1,22 @@
 """In which order one stream is told of several types: make before break.
 
-XDS#eventual-consistency-considerations: clusters, endpoints, listeners, routes; clusters that have gone are taken away
-when nothing refers to them any more. That the client has seen to what refers to them it says by its acknowledgements,
-which are waited for, but not for ever.
+XDS#eventual-consistency-considerations: clusters, endpoints, listeners, routes; clusters and endpoints that have gone
+are taken away when nothing refers to them any more. That the client has seen to what refers to them it says by its
+acknowledgements, which are waited for, but not for ever. As long as it rejects what may refer to them, and so uses an
+earlier version, they stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
-from sidecar.xds.config import ConfigStream
+from sidecar.xds.config_stream import ConfigStream
 from sidecar.xds.patience import Patience
+from sidecar.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
+
+# What may refer to resources of a type, by way of others too.
+REFERRING: Final = {CLUSTER: frozenset({LISTENER, ROUTE}), ENDPOINT: frozenset({CLUSTER, LISTENER, ROUTE})}
 
 
 class Order:
@@ -42,6 +48,11 @@ class Order:
         """Those that may take away what has gone, now; to be asked after all writing."""
         leaving = [stream for stream in self.streams if stream.leaving]
         blocked = bool(leaving) and any(stream.busy for stream in self.streams)
-        if self._patience.exhausted(blocked=blocked) or not blocked:
-            return leaving
-        return ()
+        if blocked and not self._patience.exhausted(blocked=True):
+            return ()
+        self._patience.exhausted(blocked=False)
+        clinging = {stream.type_url for stream in self.streams if stream.clings}
+        kept = [stream for stream in leaving if clinging & REFERRING[stream.type_url]]
+        for stream in kept:
+            stream.keep_leaving()
+        return [stream for stream in leaving if stream not in kept]

@@ -38,6 +38,7 @@ from sidecar.xds.resolver import Later, Loader, Names, Resolver, Served
 from sidecar.xds.send import Send
 from sidecar.xds.stream import SecretStream
 from sidecar.xds.subscription import WILDCARD, Subscription
+from sidecar.xds.subscription_world import NOTHING
 from sidecar.xds.types import EXTENSION, NAMES, ORDER, SECRET
 
 # Requests of a stream that are read before it writes and others have their turn (a millisecond).
@@ -155,11 +156,11 @@ class DiscoveryService:
 
     async def delta(self, call: Call, only: str | None = None) -> None:
         """Streaming. `only`: the type of a service for one."""
-        await self._serve(call, DiscoveryStream(self._shared, call.send, call.wake, delta=True, only=only))
+        await self._serve(call, delta=True, only=only)
 
     async def state_of_the_world(self, call: Call, only: str | None = None) -> None:
         """Streaming. `only`: the type of a service for one."""
-        await self._serve(call, DiscoveryStream(self._shared, call.send, call.wake, delta=False, only=only))
+        await self._serve(call, delta=False, only=only)
 
     async def fetch(self, data: bytes, only: str) -> Reply:
         """Unary. All of the asked names that there are, once. What there is not is left out.
@@ -175,7 +176,7 @@ class DiscoveryService:
         if request.type_url in {only, ""}:
             if only == SECRET:
                 found = [answer for name in asked if isinstance(answer := await self._answer(name), Served)]
-                response.version_info = " ".join(sorted({answer.version for answer in found}))
+                response.version_info = " ".join(sorted({answer.version for answer in found})) or NOTHING
                 response.resources.extend(answer.resource for answer in found)
             else:
                 response.version_info = self._configurations.version(only)
@@ -208,9 +209,16 @@ class DiscoveryService:
         stream.on_close = self._streams.pop
         return stream
 
-    async def _serve(self, call: Call, stream: DiscoveryStream) -> None:
+    async def _serve(self, call: Call, *, delta: bool, only: str | None) -> None:
         """All that a stream does, one after the other: while it writes to a client that does not read, it does not
         read from it either, so that nothing but names can pile up."""
+        woken = asyncio.Event()
+
+        def wake() -> None:
+            woken.set()
+            call.wake()
+
+        stream = DiscoveryStream(self._shared, call.send, wake, delta=delta, only=only)
         self.envoys.add(stream, call.connection)
         self.counters.streams += 1
         try:
@@ -222,12 +230,27 @@ class DiscoveryService:
                     await asyncio.sleep(0)
                 else:
                     await call.wait(stream.due_at)
+            await self._finish(stream, woken)
         except DecodeError:
             raise RpcError(Status.INVALID_ARGUMENT, "not a discovery request") from None
         finally:
             self.counters.streams -= 1
             self.envoys.remove(stream)
             stream.close()
+
+    async def _finish(self, stream: DiscoveryStream, woken: asyncio.Event) -> None:
+        """The client says no more, and may read all the same: what it has asked for, it is told once."""
+        while not stream.over:
+            stream.give_up()
+            woken.clear()
+            await stream.write()
+            self.envoys.moved(stream)
+            if stream.unfinished:
+                await asyncio.sleep(0)
+            elif stream.loading:
+                await woken.wait()
+            else:
+                return
 
 
 def _read(call: Call, stream: DiscoveryStream) -> bool:

@@ -142,7 +142,12 @@ class SecretStream:
     @property
     def waiting(self) -> bool:
         """There is more to write now."""
-        return bool(self._waiting) and self._subscription.window > 0
+        return self._backlog and self._subscription.window > 0
+
+    @property
+    def loading(self) -> bool:
+        """Answers are under way."""
+        return len(self._settling.loads) > 0
 
     @property
     def due_at(self) -> float | None:
@@ -162,7 +167,11 @@ class SecretStream:
 
     @property
     def _blocked(self) -> bool:
-        return bool(self._waiting) and not self._subscription.window
+        return self._backlog and not self._subscription.window
+
+    @property
+    def _backlog(self) -> bool:
+        return bool(self._waiting) or self._subscription.unanswered
 
     def _reject(self, rejection: Rejection) -> None:
         self._settling.rejections.add(rejection)
@@ -212,7 +221,8 @@ class SecretStream:
         if self._coming and not self._waiting.asked:
             self._coming = False
             self._acknowledgements.done(self)
-        if removed and (response := self._subscription.removed(removed)) is not None:
+        nothing_at_all = self._subscription.unanswered and not (responses or self._waiting)
+        if (removed or nothing_at_all) and (response := self._subscription.removed(removed)) is not None:
             responses.append(response)
         return responses
 

@@ -172,12 +172,13 @@ class Subscription(ABC):
     def give_up(self) -> None:
         """The client owes an ACK for too long: no longer wait for any of them."""
 
-    @abstractmethod
     def resource(self, name: str, version: str, resource: bytes, whole: str = "") -> Response:
-        """A response with one resource, an encoded Any. One a response: a client rejects a response as a whole.
+        """A response with one resource, an encoded Any. `whole`: the version of the type."""
+        return self.resources(((name, version, resource),), whole)
 
-        `whole`: the version of the type.
-        """
+    @abstractmethod
+    def resources(self, found: Sequence[tuple[str, str, bytes]], whole: str = "") -> Response:
+        """A response with these, at least one: name, version, encoded Any. A client rejects a response as a whole."""
 
     @abstractmethod
     def removed(self, names: Iterable[str], whole: str = "") -> Response | None:

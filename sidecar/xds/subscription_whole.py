@@ -70,7 +70,7 @@ class WholeSubscription:
             last = request.response_nonce == self._last_nonce
             rejection, accepted = self._answered(said, request, last=last)
             self.awaiting = self.awaiting and not last
-        listed, everything = self._listed.read(request)
+        listed, everything = self._listed.read(request, self._named, self._last_nonce)
         asked = [name for name in listed if name not in self._named]
         dropped = [name for name in self._named if name not in listed]
         self._named = listed

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Final
 
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds.subscription import OVERDUE, REMOVED, WILDCARD, Received, Rejection, Response, Saying, Subscription
+
+# The version of no resources, where the type as a whole has none.
+NOTHING: Final = "0"
 
 
 class Listed:
@@ -14,19 +18,33 @@ class Listed:
 
     XDS#how-the-client-specifies-what-resources-to-return: an empty list means all until a name was listed, and none
     after that.
+
+    XDS#resource-updates: a request with a stale nonce is not answered. So what it asks for waits until the fresh one
+    comes, whose list is whole again. What it gives up counts at once, else a name dropped and asked again meanwhile
+    would seem held.
     """
 
     def __init__(self) -> None:
         self._explicit = False
         self.wildcard = False
 
-    def read(self, request: wire.DiscoveryRequest) -> tuple[dict[str, None], bool]:
-        """The names, and whether everything is asked for that was not before."""
+    def read(
+        self, request: wire.DiscoveryRequest, known: Container[str], last_nonce: str
+    ) -> tuple[dict[str, None], bool]:
+        """The names, and whether everything is asked for that was not before.
+
+        `known`: the names before. `last_nonce`: of our last response; "": there was none.
+        """
+        # Without a nonce it is the first request, or of a client that counts no responses.
+        fresh = not last_nonce or request.response_nonce in ("", last_nonce)
         listed = dict.fromkeys(request.resource_names)
         self._explicit = self._explicit or bool(listed)
-        before, self.wildcard = self.wildcard, WILDCARD in listed if self._explicit else True
+        before = self.wildcard
+        self.wildcard = (WILDCARD in listed if self._explicit else True) and (fresh or before)
         for no_name in (WILDCARD, ""):
             listed.pop(no_name, None)
+        if not fresh:
+            listed = {name: None for name in listed if name in known}
         return listed, self.wildcard and not before
 
 
@@ -63,10 +81,11 @@ class StateOfTheWorldSubscription(Subscription):
             rejection, accepted = self._answered(says, request)
         if request.response_nonce == self._last_nonce:
             self._awaiting = False
-        # XDS#resource-updates: a request with a stale nonce is not answered: what it asks for waits, as all else,
-        # until the fresh one comes. Its list counts, else a name dropped and asked again meanwhile would seem held.
-        listed, everything = self._listed.read(request)
+        listed, everything = self._listed.read(request, self._records, self._last_nonce)
         self.wildcard = self._listed.wildcard
+        # A client that asked for all waits for a first response, as in delta. Of secrets the wildcard is a name, too.
+        all_asked = everything and (self._wildcards or not request.resource_names)
+        self._unanswered = self.wildcard and (self._unanswered or all_asked)
         dropped = [
             name
             for name, record in self._records.items()
@@ -92,14 +111,17 @@ class StateOfTheWorldSubscription(Subscription):
         # XDS#deleting-resources: "no mechanism for the server to tell the client", and the client keeps what it has.
         return version != REMOVED and super().due(name, version)
 
-    def resource(self, name: str, version: str, resource: bytes, whole: str = "") -> Response:
+    def resources(self, found: Sequence[tuple[str, str, bytes]], whole: str = "") -> Response:
         # XDS#grouping-resources-into-responses: for types other than listeners and clusters a response need not hold
         # the resources that have not changed.
         nonce = next(self._numbers)
         message = wire.DiscoveryResponse(
-            version_info=whole or version, resources=[resource], type_url=self.type_url, nonce=nonce
+            version_info=whole or (found[0][1] if found else NOTHING),
+            resources=[resource for _, _, resource in found],
+            type_url=self.type_url,
+            nonce=nonce,
         )
-        says = (self._says(name, version),)
+        says = tuple(self._says(name, version) for name, version, _ in found)
         self._last_nonce, self._awaiting = nonce, True
         self._open[nonce] = says
         if len(self._open) > OVERDUE:
@@ -107,4 +129,5 @@ class StateOfTheWorldSubscription(Subscription):
         return Response(message.SerializeToString(), nonce, says)
 
     def removed(self, names: Iterable[str], whole: str = "") -> Response | None:
-        return None
+        """Only that there is nothing at all."""
+        return self.resources((), whole) if self._unanswered else None

@@ -197,7 +197,8 @@ async def test_a_tenant_in_the_trailers_does_not_arrive(lanes):
     seen: list[tuple[str, str]] = []
     server = await asyncio.get_running_loop().create_server(lambda: Http2Upstream(seen), LOOPBACK, 0)
     port = server.sockets[0].getsockname()[1]
-    trailers = [("x-tenant-id", "spoof"), ("x-nameplate-host", "spoof"), ("x-checksum", "kept")]
+    claims = [(claim, "spoof") for claim in ("x-tenant-id", "x-nameplate-host", "x-forwarded-client-cert")]
+    trailers = [*claims, ("x-checksum", "kept")]
     edge = replace(lanes.connection)
     edge.http_port, edge.https_port = free_ports(2)
     configuration = with_http2_upstream(port)(edges.envoy_configuration(edge, 0))

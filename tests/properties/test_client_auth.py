@@ -3,18 +3,28 @@ refused by a code."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
+from random import Random
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scenes import revocation_lists
 from scenes.client_certificates import HOUR, NOW, YEAR, Authority, pem
+from scenes.revocation_lists import (
+    ANYTHING,
+    CRITICAL,
+    INVALIDITY,
+    LATER,
+    REASON,
+    SINCE,
+    entry,
+    extension,
+    revocation_list,
+    sequence,
+)
 
-from core.client_auth import MAX_CA_SIZE, MAX_CRL_SIZE, ClientAuthError, ClientTrust
+from core.client_auth import MAX_CA_SIZE, MAX_CRL_SIZE, ClientAuthError, ClientTrust, Crl
 from sidecar.authz.client_trust import Trust
 
 ROOT = Authority.root("Root A", 1)
@@ -58,6 +68,7 @@ def test_any_text_is_taken_in_a_form_that_is_taken_again_or_is_refused_by_a_code
         return
     assert ClientTrust.parse(trust.ca_pem, trust.crl_pem, NOW) == trust
     assert ClientTrust.read(trust.ca_pem, trust.crl_pem) == trust
+    assert tuple(Crl.from_json(one.to_json()) for one in trust.crls) == trust.crls
     assert len(trust.ca_pem) <= MAX_CA_SIZE
     assert len(trust.crl_pem or "") <= MAX_CRL_SIZE
     assert trust.authorities
@@ -88,45 +99,31 @@ def _signed(one, made) -> bool:  # type: ignore[no-untyped-def]
     return bool(made.is_signature_valid(one.public_key()))
 
 
-@pytest.mark.parametrize("number", [None, 3])
-def test_a_list_without_a_version_has_no_extensions(number: int | None) -> None:
-    """Envoy refuses the whole secret for one that has, its own or those of a revoked certificate."""
-    made = x509.CertificateRevocationListBuilder(ROOT.certificate.subject, NOW - HOUR, NOW + HOUR)
-    revoked = x509.RevokedCertificateBuilder().serial_number(7).revocation_date(NOW)
-    if number is None:
-        revoked = revoked.add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=False)
-    else:
-        made = made.add_extension(x509.CRLNumber(number), critical=False)
-    signed = made.add_revoked_certificate(revoked.build()).sign(ROOT.key, hashes.SHA256())
-    assert ClientTrust.parse(ROOT.pem, pem(signed), NOW).crls
+def test_a_list_of_the_first_version_is_refused() -> None:
     with pytest.raises(ClientAuthError) as refused:
-        ClientTrust.parse(ROOT.pem, without_version(signed), NOW)
-    assert refused.value.code == "crl_unreadable"
+        ClientTrust.parse(revocation_lists.ROOT.pem, revocation_list(version=b"", revoked=sequence(entry())), NOW)
+    assert refused.value.code == "crl_unsupported"
 
 
-def test_a_list_of_the_first_version_is_taken() -> None:
-    made = x509.CertificateRevocationListBuilder(ROOT.certificate.subject, NOW - HOUR, NOW + HOUR)
-    revoked = x509.RevokedCertificateBuilder().serial_number(7).revocation_date(NOW).build()
-    signed = made.add_revoked_certificate(revoked).sign(ROOT.key, hashes.SHA256())
-    (crl,) = ClientTrust.parse(ROOT.pem, without_version(signed), NOW).crls
-    assert crl.revoked == 1
+SERIALS = st.binary(min_size=1, max_size=20).map(lambda octets: b"\x01" + octets)
+EXTENSIONS = st.lists(
+    st.builds(extension, st.sampled_from([REASON, INVALIDITY, ANYTHING, "2a" + "03" * 62]), st.binary(max_size=40)),
+    unique=True,
+    max_size=3,
+)
 
 
-def without_version(made: x509.CertificateRevocationList) -> str:
-    """The same, signed anew."""
-    version = bytes.fromhex("020101")
-    body = made.tbs_certlist_bytes
-    content = body[body.index(version) + len(version) :]
-    unsigned = sequence(content)
-    signature = ROOT.key.sign(unsigned, ec.ECDSA(hashes.SHA256()))
-    ecdsa_with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")
-    bits = bytes([3, len(signature) + 1, 0]) + signature
-    text = base64.encodebytes(sequence(unsigned + ecdsa_with_sha256 + bits)).decode()
-    return f"-----BEGIN X509 CRL-----\n{text}-----END X509 CRL-----\n"
-
-
-def sequence(content: bytes) -> bytes:
-    """In DER."""
-    size = len(content)
-    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([0x30, *([] if size < 128 else [0x80 | len(octets)]), *octets]) + content
+@given(st.lists(st.tuples(SERIALS, EXTENSIONS), max_size=20), st.randoms(use_true_random=False))
+def test_an_entry_with_a_critical_extension_is_found_among_others(
+    entries: list[tuple[bytes, list[bytes]]], random: Random
+) -> None:
+    """And no other is taken for one, whatever its octets are."""
+    made = [entry(serial, SINCE, *extensions) for serial, extensions in entries]
+    text = revocation_list(revoked=sequence(*made) if made else b"")
+    assert ClientTrust.parse(revocation_lists.ROOT.pem, text, NOW).crls
+    oid = random.choice([REASON, ANYTHING, "2a" + "03" * 62])
+    critical = extension(oid, random.randbytes(random.randrange(200)), CRITICAL)
+    made.insert(random.randrange(len(made) + 1), entry(b"\x07", random.choice([SINCE, LATER]), critical))
+    with pytest.raises(ClientAuthError) as refused:
+        ClientTrust.parse(revocation_lists.ROOT.pem, revocation_list(revoked=sequence(*made)), NOW)
+    assert refused.value.code == "crl_unsupported"

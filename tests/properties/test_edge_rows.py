@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scenes.edges import BUNDLES, EDGES, LISTS, SPEC, UUIDS, sample
 
 from sidecar.edge import rows
-from sidecar.edge.model import CHOICE, CLIENT_AUTH, CONSUMER, IDENTITY, SERVICE, TRUST, Edge
+from sidecar.edge.model import BELOW, CHOICE, CLIENT_AUTH, CONSUMER, IDENTITY, SERVICE, TRUST, Edge
 from sidecar.edge.rows import BEYOND, NOWHERE, TABLES, build, rows_of
 
 TENANT, DOMAIN, OTHER = (f"00000000-0000-0000-0000-00000000000{number}" for number in (1, 2, 3))
@@ -47,6 +47,8 @@ def test_what_was_before_makes_no_difference_but_that_equal_things_are_the_same(
     for name in before.client_auth.keys() & again.client_auth.keys():
         equal = before.client_auth[name] == again.client_auth[name]
         assert equal is (before.client_auth[name] is again.client_auth[name])
+    unchanged = build(rows_of(again), again)
+    assert all(getattr(unchanged, each.name) is getattr(again, each.name) for each in fields(Edge))
 
 
 @given(any_rows)
@@ -61,6 +63,7 @@ def test_any_rows_become_an_edge_and_each_is_in_it_or_left_out(found: list[tuple
             IDENTITY: edge.identities,
             CHOICE: edge.by_tenant if row[1] is None else edge.by_domain,
             CLIENT_AUTH: edge.client_auth,
+            BELOW: edge.below,
             CONSUMER: {each.id for several in edge.consumers.values() for each in several},
         }[kind]
         assert name in held or (kind, name) in edge.left_out
@@ -78,6 +81,8 @@ BAD = [
     ("identities", ["a", "ab" * 32, None, 2e9], (IDENTITY, "a"), "unreadable"),
     ("identities", ["a", "ab" * 32, 1, float("inf")], (IDENTITY, "a"), "unreadable"),
     ("choices", [TENANT, DOMAIN, "a\nb"], (CHOICE, DOMAIN), "unreadable"),
+    ("below", [OTHER, "a.m.test"], (BELOW, OTHER), "unreadable"),
+    ("below", [OTHER, ["a.m.test", None]], (BELOW, OTHER), "unreadable"),
     ("consumers", [OTHER, TENANT, "n", "san", "v", "abc"], (CONSUMER, OTHER), "unreadable"),
     ("consumers", [OTHER, TENANT, "n", "san", "v", None], (CONSUMER, OTHER), "unreadable"),
 ]

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import stat
+import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from scenes.client_checks import auth
 from scenes.edges import EDGES, sample
 
+from sidecar import replaced_file
 from sidecar.edge import snapshot
-from sidecar.edge.model import Edge
-from sidecar.edge.snapshot import END, SnapshotRefused, decode, encode, read, write
+from sidecar.edge.model import SERVICE, Edge
+from sidecar.edge.snapshot import (
+    END,
+    OCTETS_A_PIECE,
+    ROWS_A_PIECE,
+    SnapshotRefused,
+    decode,
+    encode,
+    read,
+    write,
+)
 
 PLATFORM = "platform.test"
 SAMPLE = b"".join(encode(PLATFORM, sample()))
@@ -27,6 +43,39 @@ def put(path: Path, content: bytes) -> None:
 @given(EDGES)
 def test_what_is_written_is_read(edge: Edge) -> None:
     assert decode(PLATFORM, b"".join(encode(PLATFORM, edge))) == edge
+
+
+@given(st.integers(0, 3 * OCTETS_A_PIECE), st.text(alphabet='A\n"\\\x7fé\ud800😀', min_size=1, max_size=9))
+@settings(max_examples=20)
+@example(600_000, "😀")
+def test_whatever_tenants_have_it_is_written_in_small_pieces(size: int, text: str) -> None:
+    """Each is a step of the event loop, which answers checks."""
+    crl = (text * (size // len(text) + 1))[:size].encode(errors="replace")
+    asking = {str(UUID(int=n)): replace(auth(), domain_id=str(UUID(int=n)), crl_pem=crl) for n in range(3)}
+    reasons = {(SERVICE, f"s{n}"): text * (n % 40) for n in range(999)} | {(SERVICE, "last"): text * 9999}
+    pieces = list(encode(PLATFORM, Edge(client_auth=asking, left_out=reasons)))
+    assert max(map(len, pieces)) <= OCTETS_A_PIECE
+    assert max(piece.count(b"\n") for piece in pieces) <= ROWS_A_PIECE
+    *_, last, end = b"".join(pieces).splitlines(keepends=True)
+    assert (json.loads(last)[-1], end) == (text * 9999, END)
+    rows = [json.loads(line) for line in b"".join(pieces).splitlines() if line.startswith(b'["client_auth"')]
+    assert [row[-1] for row in rows] == [crl.decode()] * 3
+
+
+def test_pieces_are_written_outside_of_the_event_loop(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is behind, writing waits for it."""
+    threads: list[int] = []
+
+    def watched(file: BinaryIO, digest: Any, piece: bytes) -> None:
+        threads.append(threading.get_ident())
+        written(file, digest, piece)
+
+    written = replaced_file._write
+    monkeypatch.setattr(replaced_file, "_write", watched)
+    asyncio.run(write(state_dir / "edge.snapshot", PLATFORM, sample(), rest=0))
+    assert read(state_dir / "edge.snapshot", PLATFORM) == sample()
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 @given(st.integers(0, len(SAMPLE) + 31), st.integers(1, 255))

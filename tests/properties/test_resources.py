@@ -169,6 +169,31 @@ def test_a_service_more_changes_nothing_of_the_others(plan, edge, name):
     assert after.left_out == {**before.left_out, (SERVICE, name): "there is no usable trust bundle no"}
 
 
+BELOW = st.sampled_from(["own.m.test", "n.m.test", "own.w.test", "m.test", "a..m.test", "UPPER.m.test", "\xe4.w.test"])
+
+
+@given(PLANS, EDGES, st.data())
+@settings(max_examples=50)
+def test_a_name_below_a_wildcard_that_is_registered_by_itself_is_everybodys(plan, edge, data):
+    names = st.lists(BELOW, unique=True).map(tuple)
+    edge = replace(edge, below={domain: data.draw(names) for domain in edge.client_auth})
+    built = Builder(plan).build(edge)
+    own = {
+        auth.hostname: domain
+        for domain, auth in edge.client_auth.items()
+        if (CLIENT_AUTH, domain) not in built.left_out
+    }
+    expected = {name: f"client/{domain}" for name, domain in own.items() if "*" not in name}
+    for name, domain in own.items():
+        for one in edge.below[domain] if "*" in name else ():
+            if normalize_sni(one) == one:
+                expected.setdefault(one, "https")
+    choice = read(built, LISTENER)["https"].filter_chain_matcher
+    map_ = choice.matcher_tree.exact_match_map.map if expected else {}
+    assert {name: on_match.action.name for name, on_match in map_.items()} == expected
+    assert bool(choice.matcher_tree) is bool(expected)
+
+
 @given(PLANS, EDGES)
 @settings(max_examples=20)
 def test_the_chain_of_everybody_is_the_same_in_every_edge(plan, edge):

@@ -52,10 +52,11 @@ class Conversation(RuleBasedStateMachine):
         self.to_server: deque[bytes] = deque()
         self.to_client: deque[bytes] = deque()
         self.nonces: set[str] = set()
-        self.last_nonce = ""
+        self.last_nonce = self.built = ""
         self.told: dict[str, str] = {}
         self.credit: Counter[str] = Counter()
         self.rejected: set[tuple[str, str]] = set()
+        self.in_rejected: set[tuple[str, str]] = set()
         self.rejections: list[Rejection] = []
 
     @abstractmethod
@@ -87,7 +88,7 @@ class Conversation(RuleBasedStateMachine):
 
     # --- the server
 
-    @precondition(lambda self: self.to_server)
+    @precondition(lambda self: self.to_server and self.sending is None)  # it does not read while it writes
     @rule()
     def the_server_reads(self) -> None:
         received = self.server_reads(self.to_server.popleft())
@@ -105,6 +106,10 @@ class Conversation(RuleBasedStateMachine):
             self.rejections.append(received.rejection)
             # It is as if it had not been said; when it is said again is the stream's business.
             self.credit.update(name for name, _ in received.rejection.resources)
+        self.the_server_read(received)
+
+    def the_server_read(self, received: Received) -> None:
+        """What the stream makes of it besides."""
 
     @precondition(lambda self: self.sending is None and (self.waiting or self.farewell))
     @rule(data=st.data())
@@ -131,19 +136,20 @@ class Conversation(RuleBasedStateMachine):
         if response is not None:
             assert response.nonce not in self.nonces, "a nonce was used twice"
             self.nonces.add(response.nonce)
+            self.built = response.nonce
             self.to_client.append(response.data)
             self.sending = response
 
     @precondition(lambda self: self.waiting or self.to_server)
     @rule(count=st.integers(1, 3), last_is_slow=st.booleans())
     def the_server_works(self, count: int, last_is_slow: bool) -> None:
-        while self.to_server:
-            self.the_server_reads()
         if self.sending is not None:
             self.the_write_is_done()
+        while self.to_server:
+            self.the_server_reads()
         for name in list(self.waiting)[:count]:
             if self.subscription.window and self.sending is None:
-                del self.waiting[name]
+                self.waiting.pop(name, None)
                 self.settle(name)
                 if self.sending is not None and not last_is_slow:
                     self.the_write_is_done()
@@ -169,6 +175,7 @@ class Conversation(RuleBasedStateMachine):
         bad = [(name, version) for name, version in said.items() if version.endswith("!")]
         if bad:
             self.rejected.update(bad)
+            self.in_rejected.update(said.items())
         else:
             for name, version in said.items():
                 if version == REMOVED:
@@ -183,6 +190,8 @@ class Conversation(RuleBasedStateMachine):
     def the_network_is_quick(self) -> None:
         while self.to_client:
             self.the_client_reads()
+        if self.sending is not None:
+            self.the_write_is_done()
         while self.to_server:
             self.the_server_reads()
 
@@ -190,10 +199,10 @@ class Conversation(RuleBasedStateMachine):
 
     def settle_all(self) -> None:
         while self.to_server or self.to_client or self.sending or self.waiting or self.farewell:
-            if self.to_server:
-                self.the_server_reads()
-            elif self.sending is not None:
+            if self.sending is not None:
                 self.the_write_is_done()
+            elif self.to_server:
+                self.the_server_reads()
             elif self.to_client:
                 self.the_client_reads()
             elif self.farewell:
@@ -226,7 +235,8 @@ class Conversation(RuleBasedStateMachine):
     def a_rejection_names_what_was_rejected(self) -> None:
         for rejection in self.rejections:
             assert rejection.message == "bad"
-            assert set(rejection.resources) <= self.rejected
+            assert set(rejection.resources) <= self.in_rejected
+            assert self.rejected.intersection(rejection.resources)
             assert rejection.resources
 
 
@@ -302,42 +312,85 @@ class StateOfTheWorldConversation(Conversation):
 
     def server_reads(self, data: bytes) -> Received:
         assert isinstance(self.subscription, StateOfTheWorldSubscription)
-        return self.subscription.receive(wire.DiscoveryRequest.FromString(data))
+        request = wire.DiscoveryRequest.FromString(data)
+        known = set(self.subscription.names)
+        received = self.subscription.receive(request)
+        if request.response_nonce not in ("", self.built) and self.built:
+            assert not received.asked
+            assert set(self.subscription.names) <= known
+        return received
 
     def client_reads(self, data: bytes) -> tuple[str, dict[str, str]]:
         response = wire.DiscoveryResponse.FromString(data)
         assert response.type_url == TYPE
-        (resource,) = response.resources
-        name, version = resource.decode().split()
-        assert version == response.version_info
+        said = dict(resource.decode().split() for resource in response.resources)
+        assert len(said) == len(response.resources)
+        assert response.version_info
+        assert said or not self.answered, "nothing at all was said twice"
+        self.answered = True
         assert not self.to_client, "a second response before the first was acknowledged"
-        return response.nonce, {name: version}
+        return response.nonce, said
 
     def client_answers(self, nonce: str, error: str | None) -> None:
         self.request(wire.Status(message=error) if error else None)
 
-    def request(self, error: Any = None) -> None:
+    def request(self, error: Any = None, nonce: str | None = None) -> None:
         request = wire.DiscoveryRequest(
-            type_url=TYPE, resource_names=list(self.interest), response_nonce=self.last_nonce, error_detail=error
+            type_url=TYPE,
+            resource_names=list(self.interest),
+            response_nonce=self.last_nonce if nonce is None else nonce,
+            error_detail=error,
         )
         self.to_server.append(request.SerializeToString())
 
+    def the_server_read(self, received: Received) -> None:
+        rejection = received.rejection
+        if rejection is not None and len(rejection.resources) > 1:
+            for name in {name for name, _ in rejection.resources}.intersection(self.subscription.names):
+                self.alone.add(name)
+                self.waiting[name] = None
+
     def settle(self, name: str) -> None:
-        version = self.world.get(name, REMOVED)
-        if self.subscription.due(name, version):
-            self.send(self.subscription.resource(name, version, f"{name} {version}".encode()))
+        names = [name] if name in self.alone else [name, *(each for each in self.waiting if each not in self.alone)]
+        found = []
+        for each in names[: self.at_once]:
+            self.waiting.pop(each, None)
+            version = self.world.get(each, REMOVED)
+            if self.subscription.due(each, version):
+                found.append((each, version, f"{each} {version}".encode()))
+        if found:
+            self.send(self.subscription.resources(found))
+
+    @precondition(lambda self: self.sending is None and not self.waiting and self.subscription.unanswered)
+    @rule()
+    def the_server_says_that_there_is_nothing(self) -> None:
+        if self.subscription.window:
+            self.send(self.subscription.removed([]))
+
+    def settle_all(self) -> None:
+        if self.unheard:
+            self.request()
+        super().settle_all()
+        if self.subscription.unanswered:
+            self.the_server_says_that_there_is_nothing()
+            super().settle_all()
+        assert not self.subscription.unanswered
+        assert self.subscription.removed([]) is None
 
     def is_absent(self, name: str) -> None:
         """State of the world has no word for it, and the client keeps what it has."""
 
-    @initialize(wanted=st.lists(names, max_size=3))
-    def the_first_request(self, wanted: list[str]) -> None:
+    @initialize(wanted=st.lists(names, max_size=3), at_once=st.integers(1, 4))
+    def the_first_request(self, wanted: list[str], at_once: int) -> None:
+        self.at_once = at_once
         self.interest.update(dict.fromkeys(wanted))
         self.the_stream_breaks()
 
     @rule()
     def the_stream_breaks(self) -> None:
         self.connect()
+        self.answered = self.unheard = False
+        self.alone: set[str] = set()
         self.credit.update(set(self.interest))
         self.request()
 
@@ -349,6 +402,14 @@ class StateOfTheWorldConversation(Conversation):
         self.credit.update(name for name in {*wanted} if name not in self.interest)
         self.interest.update(dict.fromkeys(wanted))
         self.request()
+
+    @rule(wanted=some_names)
+    def the_client_asks_under_a_nonce_that_is_not_the_last(self, wanted: list[str]) -> None:
+        """Nothing comes of it until it asks in its turn."""
+        self.credit.update(name for name in {*wanted} if name not in self.interest)
+        self.interest.update(dict.fromkeys(wanted))
+        self.request(nonce="of nobody")
+        self.unheard = True
 
 
 TestDelta = DeltaConversation.TestCase

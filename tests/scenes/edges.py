@@ -117,9 +117,20 @@ async def stored(database: Database) -> Edge:
                 """SELECT * FROM client_auth a JOIN custom_domains d ON d.id = a.domain_id
                    WHERE d.deleted_at IS NULL AND d.status IN ('verified', 'active', 'moved')"""
             )
+            names = await connection.fetch(
+                """SELECT hostname FROM custom_domains
+                   WHERE deleted_at IS NULL AND status IN ('verified', 'active', 'moved') ORDER BY hostname"""
+            )
             consumers = await connection.fetch("SELECT * FROM consumers ORDER BY id")
     finally:
         await connection.close()
+    below = {
+        str(row["domain_id"]): tuple(
+            name for (name,) in names if name[0] != "*" and name.partition(".")[2] == row["hostname"][2:]
+        )
+        for row in auths
+        if row["hostname"].startswith("*.")
+    }
     by_tenant: dict[str, list[Consumer]] = {}
     for row in consumers:
         each = Consumer(
@@ -150,6 +161,7 @@ async def stored(database: Database) -> Edge:
             for row in auths
         },
         consumers={tenant: tuple(several) for tenant, several in by_tenant.items()},
+        below={domain: several for domain, several in below.items() if several},
     )
 
 
@@ -206,7 +218,7 @@ def _grouped(consumers: list[Consumer]) -> dict[str, tuple[Consumer, ...]]:
 
 
 EDGES = st.builds(
-    lambda services, trust, identities, tenants, domains, auths, consumers, left_out: Edge(
+    lambda services, trust, identities, tenants, domains, auths, consumers, left_out, below: Edge(
         {one.name: one for one in services},
         {name: BUNDLES[number].encode() for name, number in trust.items()},
         {one.name: one for one in identities},
@@ -215,6 +227,7 @@ EDGES = st.builds(
         {one.domain_id: one for one in auths},
         _grouped(consumers),
         left_out,
+        below,
     ),
     st.lists(SERVICES, max_size=3),
     st.dictionaries(NAMES, NUMBERS, max_size=3),
@@ -224,6 +237,7 @@ EDGES = st.builds(
     st.lists(CLIENT_AUTHS, max_size=3),
     st.lists(CONSUMERS, max_size=4, unique_by=lambda each: each.id),
     st.dictionaries(st.tuples(st.sampled_from([SERVICE, CLIENT_AUTH, CONSUMER]), UUIDS), TEXTS, max_size=2),
+    st.dictionaries(UUIDS, st.lists(TEXTS, max_size=3).map(tuple), max_size=2),
 )
 
 
@@ -243,6 +257,7 @@ def sample() -> Edge:
         },
         consumers={tenant: (Consumer(str(UUID(int=3)), tenant, "partner", "san", "p.test", ("a", "b")),)},
         left_out={(SERVICE, "broken"): "unknown_field: …"},
+        below={domain: ("a.m.test", "b.m.test")},
     )
 
 

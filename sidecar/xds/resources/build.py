@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, SupportsBytes
 
 from core.hostname import normalize_sni
 from core.service import Service
-from sidecar.edge.model import CLIENT_AUTH, SERVICE, ClientAuth, Edge, cluster_of
+from sidecar.edge.model import BELOW, CLIENT_AUTH, SERVICE, ClientAuth, Edge, cluster_of
 from sidecar.xds.configurations import Encoded
 from sidecar.xds.resources import clusters, listeners, routes
 from sidecar.xds.resources.chains import WILDCARD
@@ -21,6 +21,11 @@ from sidecar.xds.resources.upstream_tls import identity_of, trust_of
 from sidecar.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
 
 Resources = Mapping[str, Mapping[str, Encoded]]
+
+# Names below a wildcard, and below all of them, that Envoy is told: each is 7 to 15 us of its main thread and 0.1 KB at
+# each version of the https listener.
+MOST_BELOW: Final = 1_000
+MOST_BELOW_ALL: Final = 10_000
 
 # What a service could hold that is no cluster's: reported, as what the database should not have let in.
 FAULTS: Final = (ValueError, TypeError, KeyError)
@@ -60,11 +65,12 @@ class Builder:
             except FAULTS as error:
                 left_out[SERVICE, name] = f"no cluster can be built of it: {type(error).__name__}"
         clients = _clients(edge, left_out)
+        below = _below(edge, clients, left_out)
         built = {
             CLUSTER: services,
             ENDPOINT: dict[str, Encoded](),
             LISTENER: {
-                HTTPS: self._https(clients),
+                HTTPS: self._https(clients, below),
                 HTTP: self._once(LISTENER, HTTP, 0, lambda: listeners.http(self.plan)),
             },
             ROUTE: {HTTPS: self._routes(routed), HTTP: self._once(ROUTE, HTTP, 0, routes.http)},
@@ -83,9 +89,14 @@ class Builder:
             lambda: clusters.build(service, trust, identity),
         )
 
-    def _https(self, clients: Mapping[str, ClientAuth]) -> Encoded:
+    def _https(self, clients: Mapping[str, ClientAuth], below: tuple[str, ...]) -> Encoded:
         own = tuple((hostname, auth.domain_id, auth.required) for hostname, auth in sorted(clients.items()))
-        return self._once(LISTENER, HTTPS, own, lambda: listeners.https(self.plan, clients))
+
+        def build() -> bytes:
+            names = [name for name in below if normalize_sni(name) == name]
+            return listeners.https(self.plan, clients, names)
+
+        return self._once(LISTENER, HTTPS, (own, below), build)
 
     def _routes(self, services: list[Service]) -> Encoded:
         timeouts = tuple((one.name, one.request_timeout_ms) for one in services if one.request_timeout_ms)
@@ -112,3 +123,24 @@ def _clients(edge: Edge, left_out: dict[tuple[str, str], str]) -> dict[str, Clie
         else:
             clients[auth.hostname] = auth
     return clients
+
+
+def _below(edge: Edge, clients: dict[str, ClientAuth], left_out: dict[tuple[str, str], str]) -> tuple[str, ...]:
+    """Names below wildcards that are registered by themselves: other tenants' visitors come by them.
+
+    A wildcard that has too many of them is taken from `clients`: those names are served, and its own clients, who then
+    show no certificate, are not let in. Beyond what there may be in all, those with the most names go first.
+    """
+    names: list[str] = []
+    wildcards = [auth for hostname, auth in clients.items() if hostname.startswith(WILDCARD)]
+    for auth in sorted(wildcards, key=lambda each: (len(edge.below.get(each.domain_id, ())), each.domain_id)):
+        below = edge.below.get(auth.domain_id, ())
+        if (BELOW, auth.domain_id) in edge.left_out:
+            left_out[CLIENT_AUTH, auth.domain_id] = "the names below it cannot be read"
+        elif len(below) > MOST_BELOW or len(names) + len(below) > MOST_BELOW_ALL:
+            left_out[CLIENT_AUTH, auth.domain_id] = "too many names below it are registered by themselves"
+        else:
+            names.extend(below)
+            continue
+        del clients[auth.hostname]
+    return tuple(names)

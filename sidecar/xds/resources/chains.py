@@ -1,15 +1,18 @@
 """The filter chains of the https listener, and which of them a connection gets.
 
 One chain serves all domains; its bytes change with the settings alone. A domain that asks for client certificates has
-a chain of its own, `client/<domain id>`, chosen by the exact server name, or by its pattern if it is a wildcard.
+a chain of its own, `client/<domain id>`, chosen by the exact server name, or by its pattern if it is a wildcard. A name
+below a wildcard that is registered by itself, by whomever, is not the wildcard's: it is everybody's.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from typing import Final
+
+from betterproto2 import encode_varint
 
 from sidecar.edge.model import CLIENT_CA_SECRET, ClientAuth
 from sidecar.xds.resources import connection_manager
@@ -68,23 +71,37 @@ def client(plan: ListenerPlan, auth: ClientAuth) -> listener.FilterChain:
     )
 
 
-def choice(chains: Mapping[str, str]) -> matcher.Matcher:
-    """Which chain a connection gets. `chains`: those of their own by server name, or wildcard; the name goes first."""
+def choice(chains: Mapping[str, str], below: Collection[str] = ()) -> matcher.Matcher:
+    """Which chain a connection gets. `chains`: those of their own by server name, or wildcard; the name goes first.
+
+    `below`: names that are not a wildcard's though its pattern is theirs.
+    """
     names = {name: _chain(chain) for name, chain in sorted(chains.items()) if not name.startswith(WILDCARD)}
+    everybodys = sorted(set(below).difference(names))
     wildcards = [
         _field(f"{LABEL}{re.escape(name.removeprefix('*'))}", chain)
         for name, chain in sorted(chains.items())
         if name.startswith(WILDCARD)
     ]
     others = _written_like_a_hostname(wildcards)
-    if not names:
+    if not names and not everybodys:
         return others
+    exact = matcher.MatcherMatcherTreeMatchMap(map=names)
+    exact._unknown_fields = _entries(everybodys, bytes(_chain(CHAIN)))
     return matcher.Matcher(
-        matcher_tree=matcher.MatcherMatcherTree(
-            input=_server_name(), exact_match_map=matcher.MatcherMatcherTreeMatchMap(map=names)
-        ),
+        matcher_tree=matcher.MatcherMatcherTree(input=_server_name(), exact_match_map=exact),
         on_no_match=matcher.MatcherOnMatch(matcher=others),
     )
+
+
+def _entries(names: Iterable[str], encoded: bytes) -> bytes:
+    """More of a map from a name to the same encoded message: messages for them would take 80 us a name."""
+    value = b"\x12" + encode_varint(len(encoded)) + encoded
+    found = []
+    for name in names:
+        entry = b"\x0a" + encode_varint(len(name)) + name.encode("ascii") + value
+        found.append(b"\x0a" + encode_varint(len(entry)) + entry)
+    return b"".join(found)
 
 
 def _written_like_a_hostname(before: list[matcher.MatcherMatcherListFieldMatcher]) -> matcher.Matcher:

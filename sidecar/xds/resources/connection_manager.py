@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from sidecar.xds.resources import filters
+from sidecar.xds.resources import filters, long_chain
 from sidecar.xds.resources.extension import ads
 from sidecar.xds.resources.messages import core, http, listener, pack
 from sidecar.xds.resources.plan import ListenerPlan
@@ -33,7 +33,10 @@ def https(plan: ListenerPlan) -> list[listener.Filter]:
 
 def client(plan: ListenerPlan) -> list[listener.Filter]:
     """Of a domain that asks for client certificates: each request is asked about, in whatever lane the others are."""
-    manager = _secure(plan, [filters.http_filter(filters.check(client_certificate=True))])
+    check = filters.check(client_certificate=True)
+    manager = _secure(plan, [filters.http_filter(each) for each in (long_chain.long_chain(), check)])
+    if manager.local_reply_config is not None:
+        manager.local_reply_config.mappers.append(long_chain.reply())
     # What a client says of its certificate is replaced by what it showed; the route takes it off again.
     manager.forward_client_cert_details = http.HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET
     manager.set_current_client_cert_details = http.HttpConnectionManagerSetCurrentClientCertDetails(chain=True)

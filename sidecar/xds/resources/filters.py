@@ -121,7 +121,7 @@ def last_words() -> core.TypedExtensionConfig:
     )
     mutations = header_mutation.Mutations(
         request_mutations=[mutation_rules.HeaderMutation(append=upgrade)],
-        request_trailers_mutations=claims_of_a_client(),
+        request_trailers_mutations=[*claims_of_a_client(), *removals(CERTIFICATE_HEADER)],
     )
     return extension(HEADER_MUTATION, header_mutation.HeaderMutation(mutations=mutations))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -19,13 +19,16 @@ INSPECTION: Final = timedelta(seconds=5)
 BLANK: Final = str(UUID(int=0))
 
 
-def https(plan: ListenerPlan, clients: Mapping[str, ClientAuth]) -> bytes:
-    """Encoded. `clients`: by hostname, the domains that ask for client certificates."""
+def https(plan: ListenerPlan, clients: Mapping[str, ClientAuth], below: Collection[str] = ()) -> bytes:
+    """Encoded. `clients`: by hostname, the domains that ask for client certificates.
+
+    `below`: names below the wildcards among them that are not theirs.
+    """
     built = _listener(plan, HTTPS, plan.https_port)
     built.listener_filters.append(_listener_filter("tls_inspector", tls_inspector.TlsInspector()))
     built.listener_filters_timeout = INSPECTION
     built.filter_chain_matcher = chains.choice(
-        {hostname: chains.CLIENT_CHAIN + auth.domain_id for hostname, auth in clients.items()}
+        {hostname: chains.CLIENT_CHAIN + auth.domain_id for hostname, auth in clients.items()}, below
     )
     built.filter_chains = [chains.everybody(plan)]
     return bytes(built) + _client_chains(plan, (clients[hostname] for hostname in sorted(clients)))

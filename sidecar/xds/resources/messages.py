@@ -29,6 +29,7 @@ with warnings.catch_warnings():
     from envoy_data_plane.envoy.extensions.filters.common.set_filter_state import v3 as filter_state
     from envoy_data_plane.envoy.extensions.filters.http.composite import v3 as composite
     from envoy_data_plane.envoy.extensions.filters.http.ext_authz import v3 as ext_authz
+    from envoy_data_plane.envoy.extensions.filters.http.fault import v3 as fault
     from envoy_data_plane.envoy.extensions.filters.http.header_mutation import v3 as header_mutation
     from envoy_data_plane.envoy.extensions.filters.http.router import v3 as router
     from envoy_data_plane.envoy.extensions.filters.http.set_metadata import v3 as set_metadata
@@ -74,6 +75,7 @@ __all__ = [
     "early_mutation",
     "endpoint",
     "ext_authz",
+    "fault",
     "file_logger",
     "filter_state",
     "header_mutation",

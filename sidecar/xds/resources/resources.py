@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SPACING: Final = 0.2
 SPACING_CHAIN: Final = 0.00125
 LONGEST_SPACING: Final = 1.5
+# Names below wildcards that cost as much as a chain.
+NAMES_A_CHAIN: Final = 16
 # Seconds that a cluster stays after its service is gone: above what a check may take (envoy/static.yaml), and what the
 # checks' own view may lag behind.
 LINGER: Final = 3.0
@@ -91,8 +93,8 @@ class Resources:
             if await self._wait():
                 before = self._listeners
                 await self._show()
-                chains = 0 if self._listeners == before or self._shown is None else len(self._shown.client_auth)
-                await asyncio.sleep(spacing(chains))
+                is_same = self._listeners == before
+                await asyncio.sleep(spacing(0 if is_same else _chains(self._shown)))
             else:
                 self._table.replace({CLUSTER: self._with_those_that_leave()})
 
@@ -168,6 +170,13 @@ class Resources:
                 log.error("left_out_of_envoy", kind=row[0], name=row[1], reason=reason)
 
 
-def spacing(chains: int) -> float:
+def _chains(edge: Edge | None) -> float:
+    """What a version of the https listener costs, in chains of domains' own."""
+    if edge is None:
+        return 0
+    return len(edge.client_auth) + sum(map(len, edge.below.values())) / NAMES_A_CHAIN
+
+
+def spacing(chains: float) -> float:
     """Seconds to the next version of the listeners. `chains`: of domains' own in this one; 0: it is the same again."""
     return min(LONGEST_SPACING, max(SPACING, chains * SPACING_CHAIN))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 
 import grpc
 import pytest
 from scenes import xds
 from scenes.xds import ALL, DeltaClient, until
 
+from sidecar.http2 import LIMITS, Connection
 from sidecar.wire import discovery_pb2 as wire
 from sidecar.xds.types import CLUSTER, ENDPOINT, EXTENSION, LISTENER, NAMES, ROUTE, SECRET
 
@@ -161,3 +164,15 @@ async def test_a_change_of_one_of_ten_thousand_costs_what_has_changed(room, conn
         room.table.replace({ROUTE: resources})
         assert (await client.read()).resources == {"n7": str(version)}
     assert looked_at <= 2 * 50  # when it has changed, and when it was acknowledged
+
+
+async def test_a_client_of_grpcs_core_is_not_cut_for_reading_long_streams(room, connect, monkeypatch):
+    """It answers each response with a PING or a WINDOW_UPDATE; 10,000 responses were more than were allowed for."""
+    strict = partial(Connection, limits=replace(LIMITS, control_frames=100, control_frames_per_second=0))
+    monkeypatch.setattr("sidecar.grpcfast.protocol.Connection", strict)
+    names = [f"n{number}" for number in range(1_000)]
+    room.put(ROUTE, *names)
+    client = connect(delta=True)
+    await client.subscribe(ROUTE, *names)
+    await client.read_until(ROUTE, dict.fromkeys(names, "1"))
+    assert len(client.received) == 1_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import structlog
-from scenes.xds import DeltaClient
+from scenes.xds import DeltaClient, until
 
 from sidecar.xds import config, config_whole
 from sidecar.xds.types import CLUSTER, LISTENER, NAMES, ROUTE, WHOLE
@@ -134,21 +134,83 @@ async def test_a_nack_with_an_unknown_nonce_is_nobodys(room, delta):
     assert room.service.counters.nacks == 0
 
 
-async def test_a_client_that_rejects_everything_hears_everything_once(room, client):
+@pytest.mark.parametrize("bad", [("n7",), ("n0", "n19"), ()], ids=["one", "two", "none"])
+@pytest.mark.parametrize("keeps", [True, False], ids=["keeps the good", "keeps none"])
+async def test_of_several_in_one_response_each_that_is_bad_is_named_and_no_other(room, delta, type_url, bad, keeps):
+    """Envoy takes the good clusters and listeners of a response that it rejects; the protocol wants none taken."""
+    names = [f"n{number}" for number in range(20)]
+    room.put(type_url, *names)
+    room.service.envoys.mark(1)
+    takes: dict[str, str] = {}
+    responses = 20 if type_url not in WHOLE else 21 if bad else 1
+    with structlog.testing.capture_logs() as events:
+        await delta.subscribe(type_url, *names)
+        for _ in range(responses):
+            said = await delta.read(acknowledge=False)
+            at_fault = said.resources.keys() & {*bad}
+            if keeps or not at_fault:
+                takes.update((name, version) for name, version in said.resources.items() if name not in bad)
+            if at_fault:
+                await delta.reject(said, f"bad: {bad}")
+            else:
+                await delta.acknowledge(said)
+        assert takes.keys() == {*names} - {*bad}
+        await room.rejected(type_url, dict.fromkeys(bad, ("1", f"bad: {bad}")))
+        await until(lambda: room.service.envoys.acknowledged() == (1,))
+        for name in names:
+            holders = room.service.envoys.holders(type_url, name)
+            assert [holder.rejected for holder in holders] == ["1" if name in bad else None]
+        room.put(type_url, *bad, version="2")
+        await delta.read_until(type_url, dict.fromkeys(names, "1") | dict.fromkeys(bad, "2"))
+        await room.rejected(type_url, {})
+        assert await delta.rest() == []
+    assert sorted(event["resource"] for event in events if event["event"] == "envoy_rejected") == sorted(bad)
+    assert room.service.counters.nacks == len(bad)
+
+
+async def test_several_at_once_come_together_again_when_each_was_acknowledged(room, delta):
+    room.put(CLUSTER, "A", "B")
+    await delta.subscribe(CLUSTER)
+    said = await delta.read(acknowledge=False)
+    assert said.resources == {"A": "1", "B": "1"}
+    await delta.reject(said)
+    assert [(await delta.read()).resources, (await delta.read()).resources] == [{"A": "1"}, {"B": "1"}]
+    await room.seen(delta)
+    room.put(CLUSTER, "A", "B", version="2")
+    assert (await delta.read()).resources == {"A": "2", "B": "2"}
+    assert await delta.rest() == []
+
+
+async def test_of_several_that_are_rejected_one_that_is_dropped_or_gone_is_not_said_again(room, delta):
+    room.put(CLUSTER, "A", "B", "C", "D")
+    await delta.subscribe(CLUSTER, "A", "B", "C", "D")
+    said = await delta.read(acknowledge=False)
+    room.remove(CLUSTER, "D")
+    await delta.reject(said, resource_names_unsubscribe=["A"])
+    later = [await delta.read() for _ in range(3)]
+    assert [answer.resources for answer in later if answer.resources] == [{"B": "1"}, {"C": "1"}]
+    assert [answer.removed for answer in later if answer.removed] == [("D",)]
+    assert await delta.rest() == []
+    assert room.service.counters.nacks == 0
+
+
+async def test_a_client_that_rejects_everything_hears_everything_once_and_alone(room, client):
     names = [f"n{number}" for number in range(100)]
     for type_url in (CLUSTER, LISTENER, ROUTE):
         room.put(type_url, *names)
     with structlog.testing.capture_logs() as events:
         for type_url in (CLUSTER, LISTENER, ROUTE):
             await client.subscribe(type_url, *names)
-        said = {CLUSTER: 0, LISTENER: 0, ROUTE: 0}
-        while any(count < 100 for count in said.values()):
+        alone = {CLUSTER: 0, LISTENER: 0, ROUTE: 0}
+        whole = set() if isinstance(client, DeltaClient) else WHOLE
+        while any(count < (1 if type_url in whole else 100) for type_url, count in alone.items()):
             answer = await client.read(acknowledge=False)
-            said[answer.type_url] += len(answer.resources)
+            alone[answer.type_url] += len(answer.resources) == 1 or answer.type_url in whole
             await client.reject(answer, "never")
         assert await client.rest() == []
-    assert set(said.values()) == {100}
+    together = sum(len(said.resources) > 1 and said.type_url not in whole for said in client.received)
+    assert together <= 2
     logged = [event for event in events if event["event"] == "envoy_rejected"]
     assert len(logged) == 300
-    assert room.service.counters.nacks == len(client.received)
+    assert room.service.counters.nacks == len(client.received) - together
     assert {CLUSTER, LISTENER} == WHOLE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from scenes.xds import ALL, DeltaClient
+from scenes.xds import ALL, DeltaClient, until
 
 from sidecar.xds import patience
 from sidecar.xds.types import CLUSTER, ENDPOINT, LISTENER, ROUTE
@@ -52,6 +52,26 @@ async def test_more_clusters_than_a_client_is_sent_at_once_come_before_listeners
     assert client.held[CLUSTER] == room.world[CLUSTER]
 
 
+async def test_clusters_that_are_not_acknowledged_hold_nothing_else_up(room, delta, monkeypatch):
+    """Envoy acknowledges none as long as one of them has not been found to be healthy."""
+    monkeypatch.setattr(patience, "ACK_PATIENCE", 60.0)
+    room.put(ROUTE, "R")
+    await delta.subscribe(CLUSTER)
+    await delta.read()
+    await delta.subscribe(ROUTE, "R")
+    await delta.read()
+    for version in range(2, 10):
+        for number in range(100):
+            room.world[CLUSTER][f"n{number}"] = str(version)
+        room.world[ROUTE] = {"R": str(version)}
+        room.tell(CLUSTER, ROUTE)
+        while (said := await delta.read(acknowledge=False)).type_url == CLUSTER:
+            pass
+        await delta.acknowledge(said)
+        assert delta.held == {CLUSTER: room.world[CLUSTER], ROUTE: room.world[ROUTE]}
+    assert await delta.rest() == []
+
+
 @pytest.mark.parametrize("referring", [LISTENER, ROUTE], ids=["a listener", "a route"])
 async def test_a_cluster_is_taken_away_when_what_may_refer_to_it_was_acknowledged(room, client, referring):
     room.put(CLUSTER, "old")
@@ -78,21 +98,79 @@ async def test_a_cluster_is_taken_away_when_what_may_refer_to_it_was_acknowledge
     assert await client.rest() == []
 
 
-async def test_a_rejection_is_as_good_as_an_acknowledgement(room, client):
+@pytest.mark.parametrize("referring", [LISTENER, ROUTE], ids=["a listener", "a route"])
+async def test_while_a_client_rejects_what_comes_after_it_it_keeps_the_cluster(room, client, referring):
+    """Which the earlier version that it goes on with may refer to."""
+    room.put(CLUSTER, "old")
+    room.put(referring, "R")
+    await client.subscribe(CLUSTER)
+    await client.subscribe(referring, "R")
+    await client.read_until(CLUSTER, {"old": "1"})
+    await client.read_until(referring, {"R": "1"})
+    await room.seen(client)
+    room.world[CLUSTER], room.world[referring] = {}, {"R": "2"}
+    room.tell(CLUSTER, referring)
+    room.service.envoys.mark(1)
+    said = await client.read(acknowledge=False)
+    assert said.type_url == referring
+    await client.reject(said)
+    await room.rejected(referring, {"R": ("2", "no")})
+    # It has had its say: nobody waits for more.
+    await until(lambda: room.service.envoys.acknowledged() == (1,))
+    room.put(ENDPOINT, "nobody's")
+    room.put(CLUSTER, "other")
+    said = await client.read()
+    assert (said.type_url, said.removed) == (CLUSTER, ())
+    assert client.held[CLUSTER] == {"old": "1", "other": "1"}
+    room.put(referring, "R", version="3")
+    assert (await client.read()).resources == {"R": "3"}
+    assert (await client.read()).type_url == CLUSTER
+    assert client.held[CLUSTER] == {"other": "1"}
+    assert await client.rest() == []
+
+
+async def test_what_was_rejected_from_the_first_has_no_earlier_version_that_may_need_the_cluster(room, delta):
+    """As a listener whose port is taken."""
     room.put(CLUSTER, "old")
     room.put(LISTENER, "L")
-    await client.subscribe(CLUSTER)
-    await client.subscribe(LISTENER)
-    await client.read_until(CLUSTER, {"old": "1"})
-    await client.read_until(LISTENER, {"L": "1"})
-    await room.seen(client)
-    room.world[CLUSTER], room.world[LISTENER] = {}, {"L": "2"}
+    await delta.subscribe(CLUSTER)
+    await delta.subscribe(LISTENER)
+    await delta.read_until(CLUSTER, {"old": "1"})
+    await delta.reject(await delta.read(acknowledge=False))
+    await room.rejected(LISTENER, {"L": ("1", "no")})
+    room.remove(CLUSTER, "old")
+    assert (await delta.read()).removed == ("old",)
+    assert await delta.rest() == []
+
+
+async def test_endpoints_are_taken_away_after_what_may_refer_to_them(room, delta):
+    for type_url in ALL:
+        room.put(type_url, "old")
+    await subscribed(delta, room, *ALL)
+    for type_url in ALL:
+        room.world[type_url] = {"old": "2"} if type_url == LISTENER else {}
+    room.tell(*ALL)
+    order = [(said.type_url, said.removed) for said in [await delta.read() for _ in range(4)]]
+    assert order == [(LISTENER, ()), (ROUTE, ("old",)), (CLUSTER, ("old",)), (ENDPOINT, ("old",))]
+    assert await delta.rest() == []
+
+
+async def test_with_a_cluster_that_is_leaving_the_set_has_another_version_than_without(room, world):
+    room.put(CLUSTER, "old")
+    room.put(LISTENER, "L")
+    await world.subscribe(CLUSTER)
+    await world.subscribe(LISTENER)
+    await world.read_until(CLUSTER, {"old": "1"})
+    await world.read_until(LISTENER, {"L": "1"})
+    room.world[CLUSTER], room.world[LISTENER] = {"new": "1"}, {"L": "2"}
     room.tell(CLUSTER, LISTENER)
-    said = await client.read(acknowledge=False)
-    assert said.type_url == LISTENER
-    await client.reject(said)
-    await client.read()
-    assert client.held[CLUSTER] == {}
+    await world.read_until(CLUSTER, {"new": "1"})
+    sets = {said.whole: said.resources for said in world.received if said.type_url == CLUSTER}
+    assert list(sets.values()) == [{"old": "1"}, {"old": "1", "new": "1"}, {"new": "1"}]
+    room.world[CLUSTER] = {"old": "1"}
+    room.tell(CLUSTER)
+    await world.read_until(CLUSTER, {"old": "1"})
+    assert world.received[-1].whole == world.received[0].whole
 
 
 async def test_a_client_that_does_not_acknowledge_loses_the_cluster_all_the_same(room, client, monkeypatch):

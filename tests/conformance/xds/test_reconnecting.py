@@ -8,7 +8,7 @@ import weakref
 import pytest
 from scenes.xds import until
 
-from sidecar.xds.types import CLUSTER, ENDPOINT, LISTENER, NAMES, ROUTE, SECRET
+from sidecar.xds.types import CLUSTER, ENDPOINT, LISTENER, NAMES, ROUTE, SECRET, WHOLE
 
 
 @pytest.fixture(params=[CLUSTER, LISTENER, ROUTE], ids=lambda type_url: NAMES[type_url])
@@ -22,7 +22,7 @@ async def test_under_a_wildcard_only_what_is_another_comes_and_what_has_gone_is_
     await delta.subscribe(
         type_url, *how, initial_resource_versions={"same": "1", "changed": "0", "gone": "1", "gone too": "9"}
     )
-    said = [await delta.read() for _ in range(3)]
+    said = [await delta.read() for _ in range(2 if type_url in WHOLE else 3)]
     assert {name for answer in said for name in answer.resources} == {"changed", "new"}
     assert sorted(name for answer in said for name in answer.removed) == ["gone", "gone too"]
     room.tell(type_url)

@@ -183,6 +183,28 @@ class TestNames:
         assert await client.rest() == []
 
 
+@pytest.mark.parametrize("type_url", [CLUSTER, LISTENER], ids=lambda type_url: NAMES[type_url])
+async def test_all_that_a_start_waits_for_is_in_the_first_response(room, connect, is_delta, is_aggregated, type_url):
+    """Envoy waits for that one before it takes connections, and for what is in it to be ready."""
+    names = [f"n{number}" for number in range(2000)]
+    room.put(type_url, *names)
+    client = connect(delta=is_delta, only=None if is_aggregated else type_url)
+    await client.subscribe(type_url)
+    assert (await client.read()).resources == held(*names)
+    assert await client.rest() == []
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["listeners", "clusters"])
+async def test_a_response_is_no_larger_than_clients_take(room, connect, is_whole):
+    type_url = LISTENER if is_whole else CLUSTER
+    client = connect(delta=True)
+    room.put(type_url, *(f"n{number}" for number in range(100)), version="x" * 100_000)
+    await client.subscribe(type_url)
+    await client.read_until(type_url, room.world[type_url])
+    assert 2 < len(client.received) < 20
+    assert await client.rest() == []
+
+
 @pytest.mark.parametrize("pair", [(CLUSTER, LISTENER), (ROUTE, ENDPOINT)], ids=["CDS and LDS", "RDS and EDS"])
 async def test_several_types_on_one_stream(room, connect, is_delta, pair):
     first, second = pair

@@ -46,6 +46,7 @@ SIDECAR_VIEWS = {
     "identities_v1",
     "service_choices_v1",
     "client_auth_v1",
+    "client_auth_below_v1",
     "consumers_v1",
 }
 

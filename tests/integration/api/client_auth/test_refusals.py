@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -12,7 +13,7 @@ from scenes.asking import OTHER, ROOT, body, problem
 from scenes.client_certificates import HOUR, NOW, Authority, pem
 from scenes.hierarchy import issue
 
-from api.client_auth import MAX_ASKING
+from api.client_auth import CHAIN_WEIGHT, LOOK_WEIGHT, MAX_ASKING, MAX_CHANGES
 from api.client_auth_resource import MAX_BODY
 from core.client_auth import MAX_AUTHORITIES, MAX_CA_SIZE, MAX_CRL_SIZE
 
@@ -122,3 +123,32 @@ async def test_so_many_of_a_tenants_domains_may_ask(
     assert (await other.client.put(theirs, json=body())).status_code == 201, "each tenant has its own hundred"
     assert (await tenant.client.delete(path)).status_code == 204
     assert (await tenant.client.put(second, json=body())).status_code == 201
+
+
+async def test_so_many_domains_of_all_tenants_may_ask(
+    tenant: Any, other: Any, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control.client_auth.tenant.MAX_PLATFORM_ASKING", 1)
+    theirs = f"/domains/{(await other.add('theirs.example.com')).json()['id']}/client-auth"
+    assert (await tenant.client.put(path, json=body())).status_code == 201
+    problem(await other.client.put(theirs, json=body()), "platform_limit_reached")
+    changed = await tenant.client.put(path, json=body(mode="optional"))
+    assert changed.status_code == 200, "who asks already may go on changing it"
+    assert (await tenant.client.delete(path)).status_code == 204
+    assert (await other.client.put(theirs, json=body())).status_code == 201
+
+
+async def test_what_is_sent_counts_whatever_comes_of_it_and_is_not_looked_at_beyond_that(
+    tenant: Any, path: str, control: asyncpg.Connection[Any]
+) -> None:
+    """Of a domain that nobody has, nothing is looked at."""
+    bad = body(caCertificates="words")
+    problem(await tenant.client.put(f"/domains/{uuid4()}/client-auth", json=bad), "domain_not_found")
+    assert (await tenant.client.put(path, json=body())).status_code == 201
+    for answer in (await tenant.client.put(path, json=bad), await tenant.client.put(path, json=body())):
+        assert answer.status_code in (422, 200)
+    weights = await control.fetch("SELECT weight FROM client_auth_changes ORDER BY id")
+    assert [row["weight"] for row in weights] == [LOOK_WEIGHT, CHAIN_WEIGHT, LOOK_WEIGHT, LOOK_WEIGHT]
+    await control.execute("UPDATE client_auth_changes SET weight = $1", MAX_CHANGES)
+    for given in (bad, body()):
+        problem(await tenant.client.put(path, json=given), "client_auth_changes_too_many")

@@ -85,7 +85,9 @@ async def test_a_domain_that_goes_live_at_the_same_time_is_told_of_as_if_one_cam
     assert sorted(await changes(control)) == [("domain", HOST, False), ("edge", "", False), ("edge", "", False)]
 
 
-@pytest.mark.parametrize("table", ["client_auth", "consumers", "client_auth_v1", "consumers_v1"])
+@pytest.mark.parametrize(
+    "table", ["client_auth", "consumers", "client_auth_v1", "client_auth_below_v1", "consumers_v1"]
+)
 async def test_a_sidecar_reads_views_and_writes_nothing(sidecar: asyncpg.Connection[Any], table: str) -> None:
     if table.endswith("_v1"):
         assert await sidecar.fetch(f"SELECT * FROM {table}") == []

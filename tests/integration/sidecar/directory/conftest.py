@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from scenes.directory import Rows, Running, rows_of, running
+from scenes.edges import EdgeRows
 
 from embedded.database import Database
 
@@ -26,3 +28,15 @@ async def sidecar(
     async with running(database.sidecar_dsn, state_dir) as sidecar:
         await eventually(lambda: sidecar.feed.reads > 0)
         yield sidecar
+
+
+@pytest.fixture
+def edge_rows(rows: Rows) -> EdgeRows:
+    return EdgeRows(rows.connection)
+
+
+@pytest.fixture
+async def superuser(database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
+    connection = await asyncpg.connect(database.superuser_dsn)
+    yield connection
+    await connection.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,6 @@ TERMINATE = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                WHERE datname = current_database() AND usename = 'nameplate_sidecar'"""
 
 WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'services'::regclass AND NOT granted"
-
-
-@pytest.fixture
-def edge_rows(rows: Rows) -> EdgeRows:
-    return EdgeRows(rows.connection)
-
-
-@pytest.fixture
-async def superuser(database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(database.superuser_dsn)
-    yield connection
-    await connection.close()
 
 
 async def follows(sidecar: Running, database: Database, eventually: Eventually) -> None:

@@ -29,6 +29,7 @@ STEPS = st.one_of(
     st.tuples(st.just("identity"), WRITER, st.integers(1, 3)),
     st.tuples(st.just("client auth"), WRITER, st.integers(0, 2)),
     st.tuples(st.just("no client auth"), WRITER),
+    st.tuples(st.just("name below"), WRITER, st.booleans()),
     st.tuples(st.just("consumer"), WRITER, st.sampled_from("ab")),
     st.tuples(st.just("end"), WRITER, st.booleans()),
     st.tuples(st.just("cut")),
@@ -80,10 +81,15 @@ async def play(database: Database, steps: list[tuple[object, ...]]) -> None:
     writers = [EdgeRows(connection) for connection in connections]
     schedule = Schedule([Rows(connection) for connection in connections])
     tenants = [await Rows(connection).any_tenant() for connection in connections]
+    # The first writer's domain is a wildcard, below which each has a name.
+    hostnames = [f"{'*.' * (not writer)}{tenants[0]}-{writer}.test" for writer in range(WRITERS)]
+    below = [f"{writer}.{hostnames[0][2:]}" for writer in range(WRITERS)]
     domains = [
-        await Rows(connection).domain(f"{tenant}.test", tenant=tenant)
-        for connection, tenant in zip(connections, tenants, strict=True)
+        await Rows(connection).domain(hostname, tenant=tenant)
+        for connection, hostname, tenant in zip(connections, hostnames, tenants, strict=True)
     ]
+    for connection, name, tenant in zip(connections, below, tenants, strict=True):
+        await Rows(connection).domain(name, "pending", tenant=tenant)
     with tempfile.TemporaryDirectory() as state_dir:
         async with AsyncExitStack() as sidecars:
 
@@ -113,6 +119,8 @@ async def play(database: Database, steps: list[tuple[object, ...]]) -> None:
                         await writers[writer].client_auth(domains[writer], number=number)
                     case ("no client auth", int(writer)):
                         await writers[writer].remove("client_auth", "domain_id", domains[writer])
+                    case ("name below", int(writer), bool(live)):
+                        await Rows(connections[writer]).status(below[writer], "active" if live else "failed")
                     case ("consumer", int(writer), str(value)):
                         await writers[writer].consumer(tenants[writer], "partner", value)
                     case ("end", int(writer), bool(commit)):

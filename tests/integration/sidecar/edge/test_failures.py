@@ -122,7 +122,8 @@ async def test_a_tenant_in_the_trailers_does_not_arrive_either(edge):
     seen: list[tuple[str, str]] = []
     server = await asyncio.get_running_loop().create_server(lambda: Http2Upstream(seen), LOOPBACK, 0)
     async with server, edges.serve(edge, with_http2_upstream(server.sockets[0].getsockname()[1])):
-        trailers = [("x-tenant-id", "spoof"), ("x-nameplate-host", "spoof"), ("x-checksum", "kept")]
+        claims = [(claim, "spoof") for claim in ("x-tenant-id", "x-nameplate-host", "x-forwarded-client-cert")]
+        trailers = [*claims, ("x-checksum", "kept")]
         assert await post_with_trailers(edge.https_port, HOST, edge.pki.root_pem, trailers) == "200"
     assert ("RequestReceived", f"x-tenant-id: {tenant}") in seen
     assert [field for kind, field in seen if kind == "TrailersReceived"] == ["x-checksum: kept"]

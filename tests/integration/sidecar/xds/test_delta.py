@@ -299,10 +299,10 @@ async def test_a_wildcard_subscription_gets_nothing_and_is_no_error(room):
         client.close()
 
 
-async def test_other_types_get_nothing_and_are_no_error(room, client):
+async def test_all_of_other_types_is_nothing_and_no_error(room, client):
     await room.add("shop.brand.test")
-    for type_url in ("type.googleapis.com/envoy.config.cluster.v3.Cluster", "type.googleapis.com/x"):
-        await client.subscribe("*", "shop.brand.test", type_url=type_url)
+    await client.subscribe("*", "shop.brand.test", type_url="type.googleapis.com/envoy.config.cluster.v3.Cluster")
+    await client.subscribe("*", type_url="type.googleapis.com/x")
     await client.nothing_is_said()
     assert room.service.counters.subscriptions <= 1
 

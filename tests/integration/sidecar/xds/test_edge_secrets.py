@@ -13,6 +13,7 @@ from scenes.edges import AUTHORITIES, BUNDLES, LISTS, change, client_auth, ident
 from scenes.secrets import DeltaClient
 
 from core.vault import identity_path
+from sidecar.certs.identities import WantedIdentity
 from sidecar.certs.secrets import version_of
 from sidecar.edge.model import Edge
 from sidecar.edge.secrets import encode
@@ -197,6 +198,26 @@ async def test_a_rotation_that_vault_does_not_have_leaves_the_earlier_one_in_use
         await cold.subscribe("upstream/default")
         assert (await cold.read()).certificate().fingerprint == certificate.fingerprint
         cold.close()
+
+
+async def test_what_no_row_names_is_not_presented_though_it_is_the_newest_that_vault_has(room, client, eventually):
+    """Written by somebody who was refused afterwards, so often that the one that is in force is gone."""
+    certificate = room.authority.issue("client.platform.test")
+    await room.store(identity_path("default"), room.authority.issue("client.platform.test"))
+    await client.subscribe("upstream/default")
+    await client.read()
+    change(room.edge, identities={"default": identity("default", certificate, 7)})
+    wanted = WantedIdentity.of(room.edge.current.identities["default"])
+
+    async def looked() -> bool:
+        return room.edge_secrets.identities.known(wanted).trouble is not None
+
+    await eventually(looked)
+    assert room.edge_secrets.identities.known(wanted).trouble.code == "certificate_not_announced"
+    await client.nothing_is_said()
+    version = await room.store(identity_path("default"), certificate)
+    change(room.edge, identities={"default": identity("default", certificate, version)})
+    await client.read_until(lambda: client.held.get("upstream/default") == version_of(certificate.fingerprint, version))
 
 
 async def test_while_vault_is_away_the_earlier_one_is_used_and_the_new_one_comes_after(mortal_vault, state_dir):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 from scenes import xds
 from scenes.handshakes import HTTP2, RETRY
 from scenes.xds import Room
@@ -192,6 +194,38 @@ async def test_what_envoy_rejects_is_told_once_and_the_rest_goes_on(room, state_
         room.table.replace({CLUSTER: {"good": a_cluster("good", 1)}})
         await eventually(lambda: not room.service.envoys.rejected(CLUSTER))
         assert room.service.counters.nacks == 1
+
+
+async def test_of_the_clusters_and_listeners_that_an_envoy_starts_with_the_bad_ones_are_told_and_no_other(
+    room, state_dir, eventually
+):
+    """Each by its name, though they come in one response."""
+    port, taken = free_port(), socket.create_server((LOOPBACK, 0))
+    good = {f"c{number}": a_cluster(f"c{number}", 1) for number in range(30)}
+    bad = made(CLUSTER, name="bad", type="STATIC", connect_timeout="0s")
+    other = messages.listener.Listener.from_dict(
+        {"name": "taken", "address": {"socket_address": {"address": LOOPBACK, "port_value": taken.getsockname()[1]}}}
+    )
+    room.table.replace(
+        {
+            CLUSTER: {**dict(list(good.items())[:15]), "bad": bad, **dict(list(good.items())[15:])},
+            LISTENER: {"taken": Encoded.of(LISTENER, bytes(other)), "web": a_listener(port)},
+            ROUTE: {"web": says("1")},
+        }
+    )
+    room.service.envoys.mark(1)
+    with taken, structlog.testing.capture_logs() as events:
+        async with an_envoy(room, state_dir) as envoy:
+            await eventually(answers(port, "1"))
+            await eventually(lambda: set(room.service.envoys.acknowledged()) == {1})
+            assert (await envoy.stats("cluster_manager.active_clusters")).popitem()[1] == 31  # xds is static
+            assert room.service.envoys.rejected(CLUSTER).keys() == {"bad"}
+            assert room.service.envoys.rejected(LISTENER).keys() == {"taken"}
+            for name, cluster in good.items():
+                (holder,) = room.service.envoys.holders(CLUSTER, name)
+                assert (holder.version, holder.rejected) == (cluster.version, None)
+    told = [event["resource"] for event in events if event["event"] == "envoy_rejected"]
+    assert sorted(told) == ["bad", "taken"]
 
 
 @contextlib.asynccontextmanager

@@ -160,7 +160,7 @@ def test_a_tenant_whose_clients_take_too_long_has_the_next_ones_wait_and_nobody_
 
 
 def test_when_settings_change_who_was_cheap_is_looked_at_again_at_once() -> None:
-    worked = iter([0.0, 0.001, 1.0, 9.0, 10.0, 10.001])
+    worked = iter([0.0, 0.0, 0.0, 0.001, 1.0, 9.0, 10.0, 10.001])
     clients = Clients(NOW.timestamp, lambda: next(worked))
     cheap, dear = (quote(ROOT.issue().pem, safe="").encode() for _ in range(2))
     before, after = auth(), auth(lookup=True, identity_by=("subject",))

@@ -11,6 +11,7 @@ from scenes.client_certificates import HOUR, NOW, Authority, pem
 from scenes.explained import Room
 
 from core.service import Address, Service, UpstreamTls
+from sidecar.directory.entry import Entry
 from sidecar.edge.model import CLIENT_AUTH, SERVICE, ClientAuth, Consumer, Edge, Identity
 from sidecar.explain import client_auth
 from sidecar.explain.explain import LOADS_AT_ONCE, ExplainBusy
@@ -197,3 +198,11 @@ def test_the_sni_is_the_hosts_unless_it_is_said() -> None:
     assert parse_question(b"host=shop.example&sni=").sni == ""
     with pytest.raises(QuestionError, match="which host"):
         parse_question(b"sni=shop.example")
+
+
+@pytest.mark.parametrize(("uploaded", "version"), [(False, "ab" * 16 + ".1"), (True, "ab" * 16 + ".u1")])
+def test_the_version_of_a_certificate_is_the_one_that_envoys_are_told(uploaded: bool, version: str) -> None:
+    """Else an uploaded one would always seem not to have been taken."""
+    tenant, domain = TENANTS[0], DOMAINS[0]
+    entry = Entry(HOST, tenant, domain, True, "ab" * 32, 1, 2e9, platform=False, uploaded=uploaded)
+    assert ask(Room([entry], edge=EDGE))["certificate"]["version"] == version

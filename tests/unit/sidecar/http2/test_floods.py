@@ -6,7 +6,7 @@ import pytest
 from fuzz import wire
 from fuzz.client import ANSWER, Client
 
-from sidecar.http2 import REQUEST, ErrorCode, Limits
+from sidecar.http2 import REQUEST, ErrorCode, Limits, encode
 
 CALM = ErrorCode.ENHANCE_YOUR_CALM
 FEW = Limits(resets=20, resets_per_second=10, control_frames=20, control_frames_per_second=10)
@@ -51,6 +51,49 @@ def test_requests_allow_for_their_control_frames() -> None:
         client.connection.reply(stream_id, ANSWER)
         client.send(wire.window_update(0, 5), wire.window_update(stream_id, 5), *[wire.ping()] * 5)
     assert client.goaway is None
+
+
+def streaming(limits: Limits) -> Client:
+    """With one stream that is answered in parts."""
+    client = Client(limits)
+    client.send(wire.headers(1))
+    client.connection.send_headers(1, encode([(b":status", b"200")]))
+    client.take()
+    return client
+
+
+def test_parts_of_an_answer_allow_for_their_control_frames() -> None:
+    """gRPC's core answers each message with a PING, a WINDOW_UPDATE, or both."""
+    client = streaming(FEW)
+    for _ in range(1_000):
+        client.connection.send_data(1, bytes(100))
+        client.send(wire.window_update(0, 100), wire.window_update(1, 100), wire.ping())
+    assert client.goaway is None
+
+
+@pytest.mark.parametrize("what", CONTROL)
+def test_a_flood_after_a_long_answer_ends_the_connection(what: str) -> None:
+    """What was earned does not pile up."""
+    client = streaming(FEW)
+    client.send(wire.window_update(0, 2**24), wire.window_update(1, 2**24))
+    for _ in range(1_000):
+        client.connection.send_data(1, bytes(100))
+    client.take()
+    client.send(*[CONTROL[what]] * 100)
+    assert client.goaway == CALM
+
+
+def test_an_answer_drawn_out_octet_by_octet_allows_for_nothing() -> None:
+    """CVE-2019-9511: each WINDOW_UPDATE brings a DATA frame."""
+    client = Client(FEW)
+    client.send(wire.settings((4, 0)), wire.headers(1))
+    client.connection.send_headers(1, encode([(b":status", b"200")]))
+    for _ in range(100):
+        client.connection.send_data(1, b"seven..")
+    for _ in range(100):
+        client.send(wire.window_update(1, 1))
+    assert client.goaway == CALM
+    assert len(client.body(1)) < 25
 
 
 def waiting(limits: Limits, count: int) -> Client:

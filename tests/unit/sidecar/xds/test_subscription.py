@@ -216,6 +216,18 @@ class TestDelta:
         stream.request(response_nonce=response.nonce)
         assert stream.subscription.window == DELTA_WINDOW
 
+    def test_resources_that_go_together_count_as_one(self) -> None:
+        names = [str(number) for number in range(UNACKNOWLEDGED_NAMES)]
+        stream = Delta(resource_names_subscribe=names)
+        response = stream.subscription.resources([(name, "1", b"x") for name in names])
+        stream.subscription.sent(response)
+        assert stream.subscription.window == DELTA_WINDOW
+        received = stream.request(response_nonce=response.nonce)
+        assert list(received.accepted) == names
+        assert not stream.subscription.awaiting
+        stream.send_removed(*names)
+        assert stream.subscription.window == 0
+
     def test_removals_beside_the_last_resource_leave_nothing_more_to_send(self) -> None:
         stream = Delta(resource_names_subscribe=["a", "b"])
         while stream.subscription.window > 1:
