@@ -15,7 +15,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	if $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$python; break; fi; done)
 
-SECOND_HALF := tests/integration tests/acceptance/test_no_key_on_disk.py
+SECOND_HALF := tests/integration/api tests/integration/control tests/integration/sidecar tests/acceptance/test_no_key_on_disk.py
 ARCHITECTURE := tests/unit/test_architecture.py
 
 .PHONY: help

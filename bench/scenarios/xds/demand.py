@@ -26,7 +26,7 @@ VAULT, MEMORY = "vault", "memory"
 ENVOY, STREAM = "envoy", "stream"
 CORES = 2
 GOALS = {
-    (ENVOY, MEMORY): "TLS clients through Envoy, certificates in the sidecar",
+    (ENVOY, MEMORY): "ClientHellos through Envoy, certificates in the sidecar",
     (STREAM, VAULT): "a client of the stream, certificates in Vault",
 }
 
@@ -84,7 +84,7 @@ async def _ask(edge: Edge, plan: Plan, processes: Mapping[str, int]) -> Pass:
 def _report(report: Report, passes: Mapping[tuple[str, str], Pass], names: int) -> None:
     rates: dict[tuple[str, str], Rounds] = {}
     for (by, where), found in passes.items():
-        what = "TLS clients through Envoy" if by == ENVOY else "a client of the stream alone"
+        what = "ClientHellos through Envoy" if by == ENVOY else "a client of the stream alone"
         rates[by, where] = report.figure(
             f"demand.{by}.{where}",
             found.rate,
