@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
+import functools
 from typing import Any
 
 import asyncpg
 import structlog
 
-from control.db.away import AWAY
+from control import rounds
 
 EVERY = 300.0  # seconds, with jitter; replicas take turns by the advisory lock
 LOCK = 0x6E616D65686F7573
@@ -100,9 +99,4 @@ async def tidy(pool: asyncpg.Pool[Any]) -> bool:
 
 async def keep_tidy(pool: asyncpg.Pool[Any]) -> None:
     """For as long as the process lives."""
-    while True:
-        await asyncio.sleep(EVERY * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
-        try:
-            await tidy(pool)
-        except AWAY as error:
-            log.warning("housekeeping_failed", error=type(error).__name__)
+    await rounds.keep(functools.partial(tidy, pool), EVERY, "housekeeping_failed")

@@ -7,15 +7,13 @@ nothing more is written there until somebody has looked (`nameplate audit verify
 
 from __future__ import annotations
 
-import asyncio
-import random
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 import structlog
 
-from control.db.away import AWAY
+from control import rounds
 from control.vault import Vault, VaultConflict, VaultError
 from core.errors import NameplateError
 from core.vault import AUDIT_CHECKPOINT
@@ -90,18 +88,13 @@ class Anchoring:
 
     async def run(self) -> None:
         """For as long as the process lives; the first soon after its start, because some do not live long."""
-        pause = min(FIRST, self._every)
-        while True:
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
-            pause = self._every
-            try:
-                await self.anchor()
-            except AnchorMismatch as error:
-                log.error("audit_anchor_mismatch", reason=str(error))
-            except VaultError as error:
-                log.warning("audit_not_anchored", code=error.code)
-            except AWAY as error:
-                log.warning("audit_not_anchored", error=type(error).__name__)
+        await rounds.keep(self._round, self._every, "audit_not_anchored", first=min(FIRST, self._every))
+
+    async def _round(self) -> None:
+        try:
+            await self.anchor()
+        except AnchorMismatch as error:
+            log.error("audit_anchor_mismatch", reason=str(error))
 
     async def anchor(self) -> None:
         """Make the checkpoints that are due, and take the last one to Vault.

@@ -17,11 +17,11 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from control import rounds
 from control.acme.problems import AcmeError
 from control.acme.renewal_info import RenewalInfo
 from control.certificates import renewal
 from control.certificates.authorities import Authorities
-from control.db.away import AWAY
 from control.vault import VaultError
 
 EVERY = 30.0  # seconds between two looks, with jitter, once nothing is due
@@ -101,14 +101,7 @@ class RenewalInformation:
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        while True:
-            try:
-                asked = await self.ask()
-            except AWAY as error:
-                log.warning("renewal_information_not_asked", error=type(error).__name__)
-                asked = 0
-            if asked < BATCH:
-                await asyncio.sleep(self._every * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
+        await rounds.keep(self.ask, self._every, "renewal_information_not_asked", first=0, batch=BATCH)
 
     async def ask(self, limit: int = BATCH) -> int:
         """Ask for what is due, longest due first. Returns how many were. Raises asyncpg's errors."""

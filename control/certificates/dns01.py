@@ -7,8 +7,6 @@ a wildcard shares its name with its base name.
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -18,7 +16,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from control.db.away import AWAY
+from control import rounds
 from control.dns.authoritative import Authoritative
 from control.dns.delegation import Delegation
 from control.dns.resolver import Resolver
@@ -102,23 +100,20 @@ class Dns01:
             async with self._pool.acquire() as connection, connection.transaction():
                 rows = await connection.fetch(LEFT_BEHIND)
                 if not rows:
-                    return count
+                    break
                 try:
                     await self._remove(connection, rows)
                     count += 1
                 except DnsUpdateError as error:
                     log.warning("dns_leftovers_kept", code=error.code, reason=error.message)
                     await connection.execute(LATER, rows[0]["domain_id"], rows[0]["name"], rows[0]["value"])
+        if count:
+            log.info("dns_leftovers_removed", count=count)
+        return count
 
     async def keep_clear(self) -> None:
         """For as long as the process lives."""
-        while True:
-            await asyncio.sleep(CLEAR_EVERY * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
-            try:
-                if count := await self.clear():
-                    log.info("dns_leftovers_removed", count=count)
-            except AWAY as error:
-                log.warning("dns_leftovers_kept", code=type(error).__name__)
+        await rounds.keep(self.clear, CLEAR_EVERY, "dns_leftovers_kept")
 
     async def _remove(self, connection: asyncpg.Connection[Any], rows: Sequence[asyncpg.Record]) -> None:
         groups: dict[tuple[UUID, str], list[str]] = defaultdict(list)

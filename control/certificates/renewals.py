@@ -6,8 +6,6 @@ more, and a backlog of thousands is no queue in front of a new tenant's first ce
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +14,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from control.db.away import AWAY
+from control import rounds
 from control.domains import transition
 from control.domains.states import IllegalTransition
 
@@ -90,15 +88,7 @@ class Renewals:
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        while True:
-            await asyncio.sleep(self._every * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
-            try:
-                started = await self.due()
-            except AWAY as error:
-                log.warning("renewals_not_scheduled", error=type(error).__name__)
-                continue
-            if started:
-                log.info("renewals_scheduled", number=started)
+        await rounds.keep(self.due, self._every, "renewals_not_scheduled")
 
     async def due(self, limit: int | None = None) -> int:
         """Begin what is due, first to expire first, as far as there is room. Returns how many were begun.
@@ -116,6 +106,8 @@ class Renewals:
         started = 0
         for row in rows:
             started += await self._start(row["id"])
+        if started:
+            log.info("renewals_scheduled", number=started)
         return started
 
     async def _start(self, domain_id: UUID) -> bool:

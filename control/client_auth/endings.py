@@ -5,8 +5,6 @@ Nothing else happens at that moment: the data path refuses those clients by the 
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +13,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from control.db.away import AWAY
+from control import rounds
 from control.domains import transition
 from control.domains.transition import record
 
@@ -66,14 +64,7 @@ class Endings:
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        while True:
-            try:
-                done = await self.round()
-            except AWAY as error:
-                log.warning("client_auth_not_followed", error=type(error).__name__)
-                done = 0
-            if done < BATCH:
-                await asyncio.sleep(self._every * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
+        await rounds.keep(self.round, self._every, "client_auth_not_followed", first=0, batch=BATCH)
 
     async def round(self) -> int:
         """Those whose turn it is, at most BATCH; returns how many were told. Raises asyncpg's errors."""

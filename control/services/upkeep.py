@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from typing import Any
 
 import asyncpg
 import structlog
 
-from control.db.away import AWAY
+from control import rounds
 from control.services.expiry import ExpiryWatch
 from control.services.identities import sweep
 from control.services.trust import read_unread
-from control.vault import Vault, VaultError
+from control.vault import Vault
 
 EVERY = 60.0  # seconds
 
@@ -31,13 +29,10 @@ class Upkeep:
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        while True:
-            await asyncio.sleep(self._every * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
-            try:
-                await read_unread(self._pool)
-                await self._expiry.look()
-                await sweep(self._pool, self._vault)
-            except VaultError as error:
-                log.warning("upkeep_failed", code=error.code)
-            except AWAY as error:
-                log.warning("upkeep_failed", error=type(error).__name__)
+        await rounds.keep(self.round, self._every, "upkeep_failed")
+
+    async def round(self) -> None:
+        """Raises VaultError and asyncpg's errors."""
+        await read_unread(self._pool)
+        await self._expiry.look()
+        await sweep(self._pool, self._vault)

@@ -7,7 +7,6 @@ may fail. Whoever sees that the sidecars have read of the certificate takes the 
 from __future__ import annotations
 
 import asyncio
-import random
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,9 +14,9 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from control import rounds
 from control.certificates.held import transaction_id
 from control.certificates.propagation import Propagation
-from control.db.away import AWAY
 from control.domains import transition
 
 EVERY = 1.0  # seconds, with jitter
@@ -52,12 +51,7 @@ class Activation:
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        while True:
-            try:
-                await self.round()
-            except AWAY as error:
-                log.warning("uploads_not_activated", error=type(error).__name__)
-            await asyncio.sleep(self._every * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
+        await rounds.keep(self.round, self._every, "uploads_not_activated", first=0)
 
     async def round(self) -> int:
         """Returns how many went live. Raises asyncpg's errors."""

@@ -9,8 +9,6 @@ keys of a deleted domain are destroyed by its `revoke` job; here whatever came a
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,10 +17,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import structlog
 
+from control import rounds
 from control.certificates.held import transaction_id
 from control.certificates.propagation import Propagation
-from control.db.away import AWAY
-from control.vault import Vault, VaultError
+from control.vault import Vault
 from control.vault_claims import CLAIM_SECONDS
 from core.vault import upload_path
 
@@ -66,14 +64,7 @@ class Clearing:
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        while True:
-            await asyncio.sleep(self._every * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
-            try:
-                await self.round()
-            except AWAY as error:
-                log.warning("uploads_not_cleared", error=type(error).__name__)
-            except VaultError as error:
-                log.warning("uploads_not_cleared", code=error.code)
+        await rounds.keep(self.round, self._every, "uploads_not_cleared")
 
     async def round(self) -> int:
         """Returns how many were destroyed. Raises VaultError and asyncpg's errors; the rest is done the next time."""

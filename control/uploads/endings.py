@@ -7,8 +7,6 @@ ordered, one more try, so that there is something to take over.
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from control.db.away import AWAY
+from control import rounds
 from control.domains import transition
 from control.uploads import steps
 from control.uploads.schedule import Life
@@ -61,22 +59,12 @@ class Endings:
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        while True:
-            try:
-                done = await self.round()
-            except AWAY as error:
-                log.warning("uploads_not_followed", error=type(error).__name__)
-                done = 0
-            if done < BATCH:
-                await asyncio.sleep(self._every * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter
+        await rounds.keep(self.round, self._every, "uploads_not_followed", first=0, batch=BATCH)
 
     async def round(self) -> int:
         """Those whose turn it is, at most BATCH; returns of how many it was. Raises asyncpg's errors."""
         rows = await self._pool.fetch(DUE, self._now(), BATCH)
-        done = 0
-        for row in rows:
-            done += await self._follow(row["domain_id"])
-        return done
+        return sum([await self._follow(row["domain_id"]) for row in rows])
 
     async def _follow(self, domain_id: UUID) -> bool:
         """False: another replica is at it."""
