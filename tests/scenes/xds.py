@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,7 +157,7 @@ class Said:
     removed: tuple[str, ...] = ()
 
 
-class Client:
+class Client(ABC):
     """It acknowledges what it reads, unless told not to. `held`: by type, what it was told and has not rejected."""
 
     def __init__(self, channel: grpc.aio.Channel, path: str) -> None:
@@ -201,24 +202,24 @@ class Client:
         self.keep(said)
         return said
 
-    def parse(self, data: bytes) -> Said:
-        raise NotImplementedError
+    @abstractmethod
+    def parse(self, data: bytes) -> Said: ...
 
-    def keep(self, said: Said) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def keep(self, said: Said) -> None: ...
 
-    async def acknowledge(self, said: Said) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def acknowledge(self, said: Said) -> None: ...
 
-    async def reject(self, said: Said, reason: str = "no") -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def reject(self, said: Said, reason: str = "no") -> None: ...
 
+    @abstractmethod
     async def subscribe(self, type_url: str, *names: str) -> None:
         """Without names: all, as of old."""
-        raise NotImplementedError
 
-    async def unsubscribe(self, type_url: str, *names: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def unsubscribe(self, type_url: str, *names: str) -> None: ...
 
 
 class DeltaClient(Client):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -17,19 +16,14 @@ import structlog
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+from scenes.tokens import AUDIENCE, ISSUER, NOW, TENANT, authenticator, b64
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-ISSUER = "https://issuer.example"
-AUDIENCE = "nameplate"
-TENANT = "6f1c2f1e-4b1b-4a63-9d0c-0c1d7a1e2f30"
-NOW = 1_800_000_000
-
-
-def b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+from api.auth import Authenticator
+from api.jwks import KeyFile
 
 
 @dataclass
@@ -175,3 +169,9 @@ async def issuer() -> AsyncIterator[IssuerServer]:
 def logged() -> Iterator[list[Any]]:
     with structlog.testing.capture_logs() as entries:
         yield entries
+
+
+@pytest.fixture
+def gate(write_keys: Any, signers: Any) -> Authenticator:
+    """Knows a key of each kind."""
+    return authenticator(KeyFile(write_keys(*signers.values())))
