@@ -10,6 +10,7 @@ heard of the new one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -40,12 +41,14 @@ SELECT = f"""SELECT {SHOWN} FROM identities i
 BEGIN = """INSERT INTO identities AS i (name, withdrawn_at) VALUES ($1, now())
     ON CONFLICT (name) DO UPDATE SET withdrawn_at = now(), claimed_until = NULL
     WHERE i.withdrawn_at IS NOT NULL AND (i.claimed_until IS NULL OR i.claimed_until < now()) RETURNING true"""
-VERSION = "SELECT vault_version FROM identities WHERE name = $1"
+SEEN = "SELECT vault_version, created_at FROM identities WHERE name = $1"
+# `created_at`: the row that was seen, and not one of the same name that came after it, whose versions begin at 1 again.
 PUT_IN_FORCE = """UPDATE identities SET serial = $2, issuer = $3, fingerprint = $4, names = $5, not_before = $6,
         not_after = $7, vault_version = $8, withdrawn_at = NULL, updated_at = now(),
         created_at = CASE WHEN withdrawn_at IS NULL THEN created_at ELSE now() END
-    WHERE name = $1 AND vault_version IS NOT DISTINCT FROM $9::int AND (withdrawn_at IS NULL) = $10
+    WHERE name = $1 AND vault_version IS NOT DISTINCT FROM $9::int AND created_at = $10 AND (withdrawn_at IS NULL) = $11
         AND (withdrawn_at IS NULL OR withdrawn_at > now() - interval '60 seconds')
+        AND (claimed_until IS NULL OR claimed_until < now())
     RETURNING true"""
 WITHDRAW = "UPDATE identities SET withdrawn_at = now() WHERE name = $1 AND withdrawn_at IS NULL"
 CLAIM = f"""UPDATE identities SET claimed_until = now() + interval '{CLAIM_SECONDS} seconds' WHERE name = (
@@ -91,7 +94,7 @@ class PlatformIdentities:
         async def work(connection: Connection) -> IdentityRecord:
             facts = (certificate.serial, certificate.issuer, certificate.fingerprint, list(certificate.names))
             dates = (certificate.not_before, certificate.not_after)
-            if not await connection.fetchval(PUT_IN_FORCE, name, *facts, *dates, version, seen, is_there):
+            if not await connection.fetchval(PUT_IN_FORCE, name, *facts, *dates, version, *seen, is_there):
                 raise ChangedMeanwhile
             await connection.execute(FORGET_OTHERS, "identity", name, [certificate.fingerprint])
             detail = {"identity": name, "serial": certificate.serial, "fingerprint": certificate.fingerprint}
@@ -114,20 +117,23 @@ class PlatformIdentities:
 
         await self._transactions.change(caller, work)
 
-    async def _begin(self, caller: Operator, name: str, condition: Condition) -> tuple[int | None, bool]:
-        """The version that the row names, and whether it is in force.
+    async def _begin(
+        self, caller: Operator, name: str, condition: Condition
+    ) -> tuple[tuple[int | None, datetime], bool]:
+        """The version that the row names and since when there is such a row, and whether it is in force.
 
         Raises PreconditionFailed; KeysUnavailable: the key of one before is being destroyed, and Vault does not answer.
         """
 
-        async def work(connection: Connection) -> tuple[int | None, bool] | None:
+        async def work(connection: Connection) -> tuple[tuple[int | None, datetime], bool] | None:
             before = await _find(connection, name)
             condition.check(None if before is None else before.tag)
             if before is None:
                 await check_limit(connection, COUNT, LIMIT)
                 if not await connection.fetchval(BEGIN, name):
                     return None
-            return await connection.fetchval(VERSION, name), before is not None
+            version, since = await connection.fetchrow(SEEN, name)
+            return (version, since), before is not None
 
         begun = await until_free(lambda: self._transactions.change(caller, work))
         if begun is None:

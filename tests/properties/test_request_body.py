@@ -92,6 +92,6 @@ def test_the_largest_body_takes_little_time_whatever_is_in_it(piece: bytes) -> N
     """A second is twenty times what it takes; a quadratic scan would take hours."""
     for prefix in (b"", b'"', b'{"hostname": "', b'{"hostname": '):
         raw = (prefix + piece * MAX_IMPORT_BODY)[:MAX_IMPORT_BODY]
-        started = time.monotonic()
+        started = time.thread_time()  # whoever else is on the machine does not count
         outcome(raw)
-        assert time.monotonic() - started < 1
+        assert time.thread_time() - started < 1
