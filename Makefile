@@ -15,7 +15,10 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	if $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$python; break; fi; done)
 
-SECOND_HALF := tests/integration/api tests/integration/control tests/integration/sidecar tests/acceptance/test_no_key_on_disk.py
+# The suite in three parts side by side, each with servers of its own, and each looks for keys on its disk at its end.
+APART := tests/acceptance tests/adversity tests/integration/sidecar
+NO_KEY := tests/test_no_key_on_disk.py
+BESIDE := "tests/acceptance tests/adversity $(NO_KEY)" "tests/integration/sidecar $(NO_KEY)"
 ARCHITECTURE := tests/unit/test_architecture.py
 
 .PHONY: help
@@ -31,11 +34,15 @@ test: $(STAMP)  ## the whole suite on real servers; TESTS=tests/unit for a part
 	@$(BIN)/python -m embedded.debian pebble nghttp2-client wrk knot unbound >/dev/null
 ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
-else  # in two halves side by side, each with servers of its own; the second's output comes when the first has ended
-	@set -m; second=$$(mktemp); $(BIN)/python -m pytest $(SECOND_HALF) >$$second 2>&1 & \
-	trap 'kill -INT $$! 2>/dev/null && wait $$! || true; rm -f $$second' EXIT; \
-	code=0; $(BIN)/python -m pytest $(addprefix --ignore=,$(filter-out %.py,$(SECOND_HALF))) || code=$$?; \
-	wait $$! || code=$$?; cat $$second; exit $$code
+else  # what the first two say comes when the third, which is shown as it runs, has ended
+	@set -m; said=$$(mktemp -d); running=; code=0; \
+	for part in $(BESIDE); do \
+		$(BIN)/python -m pytest $$part >$$said/$$(basename $${part%% *}) 2>&1 & running="$$running $$!"; \
+	done; \
+	trap 'kill -INT $$running 2>/dev/null && wait || true; rm -rf $$said' EXIT; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(APART)) || code=$$?; \
+	for one in $$running; do wait $$one || code=$$?; done; \
+	cat $$said/*; exit $$code
 endif
 
 .PHONY: bench
