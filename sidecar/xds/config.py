@@ -147,6 +147,8 @@ class NamedConfigStream:
             name, _ = self._leaving.popitem(last=False)
             if name not in resources and self._subscription.due(name, REMOVED):
                 gone.append(name)
+            else:
+                self._done_if_settled(name)
         response = self._removed(gone) if gone else None
         await self._say([response] if response is not None else [])
 
@@ -188,7 +190,8 @@ class NamedConfigStream:
                     size += len(name) + len(encoded.version) + len(encoded.resource)
             elif self._departs and self.told(name):
                 self._leaving[name] = None
-            else:
+            else:  # also one that was leaving, and was rejected meanwhile
+                self._leaving.pop(name, None)
                 removed.append(name)
         if together:
             responses.append(self._subscription.resources(together, version))

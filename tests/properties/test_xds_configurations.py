@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scenes.xds import Said, encoded, name_and_version
 
@@ -331,6 +331,16 @@ class Model:
                 assert name in wanted or not (self.delta or whole), (type_url, name)
 
 
+# Found once in forty runs: what was rejected with others goes while the client has not answered yet.
+LEFT_WHILE_REJECTED: list[tuple[str, Any]] = [
+    ("world", {CLUSTER: {}}),
+    ("subscribe", (CLUSTER, [], False)),
+    ("world", {CLUSTER: {"a": "1", "b": "bad!"}}),
+    ("reads", 1),
+    ("world", {CLUSTER: {}}),
+]
+
+
 async def play(history: list[tuple[str, Any]], *, delta: bool, keeps: bool) -> None:
     model = Model(delta=delta, keeps=keeps)
     try:
@@ -359,6 +369,7 @@ async def play(history: list[tuple[str, Any]], *, delta: bool, keeps: bool) -> N
 @pytest.mark.parametrize("patient", [True, False], ids=["patient", "impatient"])
 def test_whatever_happened_the_client_ends_up_with_what_there_is(delta: bool, keeps: bool, patient: bool) -> None:
     @settings(max_examples=200)
+    @example(LEFT_WHILE_REJECTED)
     @given(st.lists(steps, min_size=5, max_size=40))
     def histories(history: list[tuple[str, Any]]) -> None:
         asyncio.run(play(history, delta=delta, keeps=keeps))
