@@ -23,7 +23,7 @@ ARCHITECTURE := tests/unit/test_architecture.py
 
 .PHONY: help
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(STAMP)  ## start everything and play two tenants; ONCE=1 ends by itself
@@ -31,7 +31,7 @@ demo: $(STAMP)  ## start everything and play two tenants; ONCE=1 ends by itself
 
 .PHONY: test
 test: $(STAMP)  ## the whole suite on real servers; TESTS=tests/unit for a part
-	@$(BIN)/python -m embedded.debian pebble nghttp2-client wrk knot unbound >/dev/null
+	@$(BIN)/python -m embedded.debian pebble nghttp2-client wrk knot unbound chromium prometheus pgbouncer systemd postgresql-15 >/dev/null
 ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
 else  # what the first two say comes when the third, which is shown as it runs, has ended
@@ -49,6 +49,11 @@ endif
 bench: $(STAMP)  ## measure: figures, goals and plots in bench/results; SCENARIOS="check scale", QUICK=1
 	@$(BIN)/nameplate bench $(SCENARIOS) $(if $(filter-out 0 no,$(QUICK)),--quick)
 
+.PHONY: screenshots
+screenshots: $(STAMP)  ## pictures of the pages into docs/images, and what the pages weigh
+	@$(BIN)/python -m embedded.debian pebble knot unbound chromium >/dev/null
+	@$(BIN)/nameplate screenshots
+
 .PHONY: simulate
 simulate: $(STAMP)  ## two years of 5,000 certificates in a minute: bench/results/lifecycle.json; QUICK=1
 	@$(BIN)/python -m bench.simulate $(if $(filter-out 0 no,$(QUICK)),--quick)
@@ -65,12 +70,21 @@ format: $(STAMP)  ## format the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make lock" --quiet
+
+.PHONY: docs
+docs: $(STAMP)  ## the documentation as a site: build/site; every link is checked
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+	@echo "build/site/index.html"
+
 .PHONY: lock
 lock:  ## pin the dependencies of pyproject.toml anew (needs uv); UPGRADE=1 for newer versions
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
-	@uv pip compile pyproject.toml --extra servers --extra bench --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet $(if $(UPGRADE),--upgrade) \
-		--output-file requirements.lock
+	@$(COMPILE) pyproject.toml --extra servers --extra bench --extra dev $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --constraint requirements.lock --no-annotate --upgrade --output-file requirements-runtime.lock
+	@for lock in sidecar build; do $(COMPILE) deploy/container/$$lock.in --constraint requirements.lock --no-annotate --upgrade \
+		--output-file deploy/container/$$lock.lock; done
 
 .PHONY: clean
 clean:  ## remove what was installed and generated here

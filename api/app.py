@@ -12,16 +12,18 @@ from starlette.types import ASGIApp
 
 from api.admin.choices import ChoicesResource
 from api.admin.identities import IdentitiesResource
+from api.admin.overview import Overview
 from api.admin.requests import Admin
 from api.admin.services import ServicesResource
 from api.admin.trust import TrustResource
 from api.admin.upstreams import Upstreams
+from api.admin.view import OverviewResource
 from api.auth import Authenticator
 from api.caller import Callers
 from api.certificates import CertificatesResource
 from api.client_auth import ClientAuths
 from api.client_auth_resource import ClientAuthResource
-from api.diagnosis import DiagnosisResource
+from api.diagnosis import Diagnoses, DiagnosisResource
 from api.domains import DomainsResource
 from api.endpoints import Endpoints
 from api.exchange import Exchange, RequestMetrics
@@ -33,13 +35,16 @@ from api.names import Names
 from api.notifications import NotificationsResource
 from api.openapi import Document
 from api.operations import OPERATIONS, PREFIXES
+from api.portal import PortalResource
 from api.problems import exception_handlers, problem_routes
 from api.propagation import NOBODY, PropagationResource, Witness
 from api.quota import QuotaResource
 from api.routing import Handler, read_only, route
 from api.service import Diagnostician, Domains
+from api.ui.app import Behind, Ui, ui_routes
 from api.uploads import Uploads
 from core.hostname import HostnameRules
+from core.trace import NOTHING, Tracer
 
 
 def now() -> datetime:
@@ -59,17 +64,23 @@ def create_app(
     client_auths: ClientAuths | None = None,
     witness: Witness = NOBODY,
     upstreams: Upstreams | None = None,
+    overview: Overview | None = None,
+    ui: Ui | None = None,
+    tracer: Tracer = NOTHING,
     now: Callable[[], datetime] = now,
 ) -> ASGIApp:
     """`target`: what tenants' DNS records are to point to. `registry`: shown at /metrics; gets the API's figures.
 
-    `diagnostician`, `endpoints`, `uploads`, `client_auths`, `upstreams`: None where they are not offered.
+    `diagnostician`, `endpoints`, `uploads`, `client_auths`, `upstreams`, `overview`, `ui`: None where they are
+    not offered.
     """
     callers, names = Callers(authenticator), Names(rules, target)
     resource = DomainsResource(domains, callers, names, target, now)
     notifications = NotificationsResource(endpoints, callers)
     certificates = CertificatesResource(uploads, callers, now)
     clients = ClientAuthResource(client_auths, callers)
+    diagnoses = Diagnoses(domains, diagnostician)
+    portal = PortalResource(domains, callers, ui.links if ui else None)
     handlers: dict[str, Handler] = {
         "addDomain": resource.add,
         "importDomains": ImportsResource(domains, callers, names, target).add,
@@ -78,9 +89,10 @@ def create_app(
         "deleteDomain": resource.delete,
         "verifyDomain": resource.verify,
         "verifyDomainByGet": resource.verify,
+        "pauseDomain": resource.pause,
         "resumeDomain": resource.resume,
         "renewDomain": resource.renew,
-        "diagnoseDomain": DiagnosisResource(domains, callers, diagnostician, now).show,
+        "diagnoseDomain": DiagnosisResource(diagnoses, callers, now).show,
         "auditDomain": HistoryResource(domains, callers).show,
         "getPropagation": PropagationResource(domains, callers, witness).show,
         "putCertificate": certificates.put,
@@ -103,8 +115,15 @@ def create_app(
         "testEndpoint": notifications.test,
         "listDeliveries": notifications.deliveries,
         "retryDelivery": notifications.retry,
+        "openPortal": portal.open,
+        "openOperatorPortal": portal.open_operator,
     }
     handlers |= admin_handlers(Admin(upstreams, callers), now)
+    handlers |= view_handlers(OverviewResource(overview, callers))
+    behind = Behind(
+        domains, names, target, witness, now, registry, diagnoses, uploads, client_auths, upstreams, overview
+    )
+    pages = [] if ui is None else ui_routes(ui, behind)
     health = Health(domains, registry)
     app = Starlette(
         routes=[
@@ -114,12 +133,13 @@ def create_app(
             read_only("/readyz", health.readyz),
             read_only("/metrics", health.metrics),
             *problem_routes(),
+            *pages,
         ],
         exception_handlers=exception_handlers(),
     )
     # A path with a slash too many is another path: not found, rather than redirected with its token and body.
     app.router.redirect_slashes = False
-    return Exchange(app, RequestMetrics(registry))
+    return Exchange(app, RequestMetrics(registry), tracer)
 
 
 def admin_handlers(admin: Admin, now: Callable[[], datetime]) -> Mapping[str, Handler]:
@@ -145,6 +165,22 @@ def admin_handlers(admin: Admin, now: Callable[[], datetime]) -> Mapping[str, Ha
         "getDomainService": choices.show_domain,
         "putDomainService": choices.put_domain,
         "deleteDomainService": choices.delete_domain,
+    }
+
+
+def view_handlers(view: OverviewResource) -> Mapping[str, Handler]:
+    """What the platform's operators look at, by the operation's name."""
+    return {
+        "showOverview": view.show,
+        "listSidecars": view.sidecars,
+        "searchDomains": view.domains,
+        "getAdminDomain": view.domain,
+        "listLimits": view.limits,
+        "listCas": view.cas,
+        "listAllDeliveries": view.deliveries,
+        "retryAnyDelivery": view.retry,
+        "searchAudit": view.audit,
+        "explainHost": view.explain,
     }
 
 

@@ -210,8 +210,12 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         "diagnosis_unavailable": ProblemType(
             503, "The diagnosis is unavailable", "operator", "It did not come to an end, or cannot be made here.", 30
         ),
+        "domain_not_pausable": _tenant(409, "There is nothing to pause", "Only a proven domain can be paused."),
+        "pause_too_soon": ProblemType(
+            429, "The domain was paused a moment ago", "nobody", "Wait as long as Retry-After says."
+        ),
         "domain_not_paused": _tenant(409, "The domain is not paused", "It is neither paused nor failed."),
-        "domain_paused": _tenant(409, "The domain is paused", "Mend what was found, then resume it."),
+        "domain_paused": _tenant(409, "The domain is paused", "Mend what was found, if anything was, then resume it."),
         "domain_not_active": _tenant(409, "The domain is not active", "It has no certificate in use to renew."),
         "domain_moved": _tenant(409, "The hostname has moved away", "Point it back to the platform first."),
         "renewal_too_soon": ProblemType(
@@ -273,8 +277,20 @@ CATALOGUE: Mapping[str, ProblemType] = MappingProxyType(
         "notifications_unavailable": ProblemType(
             503, "Notifications are unavailable", "operator", "This installation does not offer them.", 300
         ),
+        # The pages.
+        "portal_not_offered": ProblemType(
+            404, "The pages are not offered", "operator", "This installation has no pages for people."
+        ),
         # What the operator alone does.
         **{code: _operator(422, title, meaning) for code, (title, meaning) in _SERVICES.items()},
+        "sidecar_not_found": _operator(404, "No such sidecar", "No sidecar of this name is heard now."),
+        "filters_conflict": _operator(
+            422, "The filters do not go together", "Each chooses a list of its own; a cursor is of one list."
+        ),
+        "search_too_wide": _operator(422, "The search is too wide", "It took too long: say more, or a shorter time."),
+        "explain_too_many": ProblemType(
+            429, "Too many explanations", "nobody", "Each is work for all sidecars. Wait for Retry-After."
+        ),
         "admin_only": _operator(403, "For the platform's admin only", "The token's scope lacks nameplate:admin."),
         "admin_unavailable": ProblemType(
             503, "The admin API is unavailable", "operator", "This installation does not offer it.", 300

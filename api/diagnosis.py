@@ -16,6 +16,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from api.auth import Principal
 from api.caller import Callers, domain_id, raw_query
 from api.problems import Problem
 from api.query import parse_query
@@ -29,22 +30,16 @@ DEADLINE = 25.0  # seconds; most proxies wait for 30 or 60
 BUSY_PAUSE = 5  # seconds until it is worth to ask again
 
 
-class DiagnosisResource:
-    """`diagnostician`: None where there is none; then the answer is 503."""
+class Diagnoses:
+    """Diagnoses on demand, within those bounds. `diagnostician`: None where there is none."""
 
-    def __init__(
-        self, domains: Domains, callers: Callers, diagnostician: Diagnostician | None, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, domains: Domains, diagnostician: Diagnostician | None) -> None:
         self._domains = domains
-        self._callers = callers
         self._diagnostician = diagnostician
-        self._now = now
         self._under_way: Counter[UUID] = Counter()  # by tenant
 
-    async def show(self, request: Request) -> Response:
-        caller = await self._callers.of(request)
-        parse_query(raw_query(request))
-        wanted = domain_id(request)
+    async def of(self, caller: Principal, wanted: UUID) -> tuple[Domain, Mapping[str, Any]]:
+        """The domain, and what was found. Raises Problem, DomainNotFound, DiagnosisTooSoon, Unavailable."""
         if self._diagnostician is None:
             raise Problem("diagnosis_unavailable", "There is no diagnosis in this installation.")
         tenant = caller.tenant_id
@@ -53,10 +48,22 @@ class DiagnosisResource:
         self._under_way[tenant] += 1
         try:
             domain = await self._domains.diagnose(caller, wanted)
-            report = await _within_deadline(self._diagnostician, domain)
+            return domain, await _within_deadline(self._diagnostician, domain)
         finally:
             self._under_way[tenant] -= 1
             self._under_way += Counter()  # without those that have none
+
+
+class DiagnosisResource:
+    def __init__(self, diagnoses: Diagnoses, callers: Callers, now: Callable[[], datetime]) -> None:
+        self._diagnoses = diagnoses
+        self._callers = callers
+        self._now = now
+
+    async def show(self, request: Request) -> Response:
+        caller = await self._callers.of(request)
+        parse_query(raw_query(request))
+        domain, report = await self._diagnoses.of(caller, domain_id(request))
         return JSONResponse(diagnosis(domain, report, self._now()))
 
 

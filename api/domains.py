@@ -99,6 +99,12 @@ class DomainsResource:
         verification = await self._domains.verify(caller, domain_id(request))
         return self._detail(verification.domain, 202 if verification.requested else 200)
 
+    async def pause(self, request: Request) -> Response:
+        caller = await self._callers.of(request)
+        parse_query(raw_query(request))
+        await read_nothing(request)
+        return self._detail(await self._domains.pause(caller, domain_id(request)))
+
     async def resume(self, request: Request) -> Response:
         caller = await self._callers.of(request)
         parse_query(raw_query(request))

@@ -280,3 +280,8 @@ CHOICE: Mapping[str, Any] = {
     "service": "shop",
     "updatedAt": "2026-04-22T02:00:00.000Z",
 }
+
+PORTAL_LINK: Mapping[str, Any] = {
+    "url": "https://domains.platform.io/ui/enter?ticket=eyJ2IjoxfQ.c2lnbmF0dXJl",
+    "expiresAt": "2026-04-22T02:01:00.000Z",
+}

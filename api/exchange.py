@@ -15,11 +15,14 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.body import MAX_DRAINED
+from core.trace import NOTHING, Span, Tracer
 
 REQUEST_ID_HEADER = "X-Request-Id"
 REQUEST_ID_PATTERN = r"^[A-Za-z0-9._:-]{1,128}$"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_PATH_LOGGED = 256
+TRACEPARENT = "traceparent"  # https://www.w3.org/TR/trace-context/
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 log = structlog.get_logger(__name__)
@@ -39,11 +42,15 @@ class RequestMetrics:
 
 
 class Exchange:
-    """ASGI middleware. The request's id is in `request.state.request_id`; handlers may add `tenant_id` there."""
+    """ASGI middleware. The request's id is in `request.state.request_id`; handlers may add `tenant_id` there.
 
-    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
+    `tracer`: of requests that somebody asks for, not of probes nor of streams that last.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, tracer: Tracer = NOTHING) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -79,11 +86,16 @@ class Exchange:
                     headers["Connection"] = "close"
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        tracer = self._tracer if is_traced(scope["path"]) else NOTHING
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            tracer.begin("request", "server", parent=request_headers.get(TRACEPARENT), request_id=request_id) as span,
+        ):
             try:
                 await self._app(scope, receive_body, send_with_headers)
             finally:
                 self._finish(scope, status or 500, perf_counter() - started)
+                describe(span, scope, status or 500)
 
     def _finish(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
@@ -101,6 +113,23 @@ class Exchange:
             milliseconds=round(seconds * 1000, 2),
             tenant_id=scope["state"].get("tenant_id"),
         )
+
+
+def is_traced(path: str) -> bool:
+    return not (path in PROBES or path.startswith("/ui/static/") or path.endswith("/events"))
+
+
+def describe(span: Span, scope: Scope, status: int) -> None:
+    """By the route, never by the path: that may hold what a person has typed."""
+    method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+    route = getattr(scope.get("route"), "path", None)
+    span.rename(method if route is None else f"{method} {route}")
+    span.set(
+        **{"http.request.method": method, "http.route": route, "http.response.status_code": status},
+        tenant_id=scope["state"].get("tenant_id"),
+    )
+    if status >= 500:
+        span.fail(str(status))
 
 
 def accepted_id(values: list[str]) -> str | None:

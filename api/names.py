@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.instructions import Target
 from api.problems import Problem
-from core.hostname import HostnameError, HostnameRules, parse_hostname
+from core.hostname import HostnameError, HostnameRules, parse_hostname, registered_domain
 
 
 class Names:
@@ -13,6 +13,14 @@ class Names:
     def __init__(self, rules: HostnameRules, target: Target) -> None:
         self._rules = rules
         self._target = target
+
+    @property
+    def wildcards(self) -> bool:
+        return self._target.acme_zone is not None
+
+    def registered_domain(self, hostname: str) -> str:
+        """The zone that most people have at their DNS provider: core.hostname.registered_domain."""
+        return registered_domain(hostname, rules=self._rules)
 
     def parse(self, text: str, pointer: str) -> str:
         """`pointer`: where it stands in the body. Raises Problem."""

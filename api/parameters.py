@@ -11,7 +11,7 @@ from api.idempotency import KEY_PATTERN
 from api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from api.schemas.admin import NAME_PATTERN
 from api.schemas.schema import Schema
-from api.service import STATUSES
+from api.service import SSL_STATUSES, STATUSES
 
 PARAMETERS: Mapping[str, Schema] = {
     "id": {
@@ -46,6 +46,123 @@ PARAMETERS: Mapping[str, Schema] = {
         "in": "query",
         "description": "Only domains with this status.",
         "schema": {"type": "string", "enum": list(STATUSES)},
+    },
+    "sslStatus": {
+        "name": "sslStatus",
+        "in": "query",
+        "description": "Goes with `status`.",
+        "schema": {"type": "string", "enum": list(SSL_STATUSES)},
+    },
+    "placeCursor": {
+        "name": "cursor",
+        "in": "query",
+        "description": "`nextCursor` of the page before of the same list, unread.",
+        "schema": {"type": "string", "format": "place-cursor"},
+    },
+    "q": {
+        "name": "q",
+        "in": "query",
+        "description": "What hostnames begin with, or end with.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": r"^[!-~]+$"},
+        "example": "mybrand.co",
+    },
+    "ofTenant": {
+        "name": "tenant",
+        "in": "query",
+        "description": "Only this tenant's.",
+        "schema": {"type": "string", "format": "uuid"},
+        "example": examples.ID,
+    },
+    "failing": {
+        "name": "failing",
+        "in": "query",
+        "description": "Domains that fail: the code of the reason, or `any`.",
+        "schema": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"},
+        "example": "caa_forbids",
+    },
+    "who": {
+        "name": "who",
+        "in": "query",
+        "description": "Goes with `failing`: who has to act.",
+        "schema": {"type": "string", "enum": ["tenant", "operator", "ca", "nobody"]},
+    },
+    "paused": {
+        "name": "paused",
+        "in": "query",
+        "description": "Domains that are paused, by their tenants or by the platform.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "expiring": {
+        "name": "expiring",
+        "in": "query",
+        "description": "Domains whose certificate ends within so many days, the first to end first.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": 398},
+    },
+    "late": {
+        "name": "late",
+        "in": "query",
+        "description": "Domains whose renewal should be over.",
+        "schema": {"type": "string", "enum": ["true"]},
+    },
+    "auditHostname": {
+        "name": "hostname",
+        "in": "query",
+        "description": "The whole hostname.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": r"^[!-~]+$"},
+        "example": "shop.mybrand.co",
+    },
+    "actor": {
+        "name": "actor",
+        "in": "query",
+        "description": "As `tenant:alice`; `tenant:`, `operator:` or `control:` for all of a kind.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 300, "pattern": r"^[^\x00-\x1f\x7f]+$"},
+        "example": "operator:",
+    },
+    "action": {
+        "name": "action",
+        "in": "query",
+        "schema": {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"},
+        "example": "ssl_issue",
+    },
+    "since": {
+        "name": "since",
+        "in": "query",
+        "description": "Not before this moment.",
+        "schema": {"type": "string", "format": "date-time"},
+        "example": "2026-04-22T02:00:00Z",
+    },
+    "until": {
+        "name": "until",
+        "in": "query",
+        "description": "Before this moment.",
+        "schema": {"type": "string", "format": "date-time"},
+        "example": "2026-04-23T02:00:00Z",
+    },
+    "host": {
+        "name": "host",
+        "in": "query",
+        "required": True,
+        "description": "As a client would write it, with or without a port.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 300, "pattern": r"^[!-~]+$"},
+        "example": "shop.mybrand.co",
+    },
+    "sni": {
+        "name": "sni",
+        "in": "query",
+        "description": "The TLS server name; empty: none. Without it: the host's own.",
+        "schema": {"type": "string", "maxLength": 300, "pattern": r"^[!-~]*$"},
+    },
+    "path": {
+        "name": "path",
+        "in": "query",
+        "description": "Of a request on the plain listener.",
+        "schema": {"type": "string", "maxLength": 500, "pattern": r"^/[!-~]*$"},
+    },
+    "sidecar": {
+        "name": "sidecar",
+        "in": "query",
+        "description": "Only this one is asked.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[!-~]+$"},
     },
     "endpoint": {
         "name": "id",

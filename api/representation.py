@@ -48,7 +48,7 @@ def detail(domain: Domain, target: Target, now: datetime) -> dict[str, Any]:
         "certificate": _in_use(domain),
         "certificateWarning": None if domain.uploaded is None else warning(domain.uploaded, now),
         "certExpiry": _moment(domain.cert_expiry if domain.uploaded is None else domain.uploaded.not_after),
-        "renewAt": _moment(domain.renew_at),
+        "renewAt": None if domain.paused_from else _moment(domain.renew_at),
         "challenges": list(target.challenges(domain.hostname)),
         "failureCount": domain.failure_count,
         "nextAttempt": None if domain.next_attempt is None else _next_attempt(domain.next_attempt),

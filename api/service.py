@@ -13,6 +13,8 @@ This file knows neither HTTP nor SQL. `control.domains.tenants` implements the P
         ├── VerificationTooSoon   the last look was a moment ago; says when the next may be
         ├── DiagnosisTooSoon      the last diagnosis was a moment ago; says when the next may be
         ├── RenewalTooSoon        the last renewal on demand was a while ago; says when the next may be
+        ├── DomainNotPausable     nothing is attempted for it that could be paused
+        ├── PauseTooSoon          the last pause was a moment ago; says when the next may be
         ├── DomainNotPaused       there is nothing to resume
         ├── DomainPaused          resume it first
         ├── DomainNotActive       it has no certificate in use that could be renewed
@@ -190,6 +192,13 @@ class Domains(Protocol):
         """Let a paused or failed domain be tried again, now. Raises DomainNotFound, DomainNotPaused, DomainMoved."""
         ...
 
+    async def pause(self, caller: Principal, domain_id: UUID) -> Domain:
+        """Attempt nothing for a proven domain's certificate until `resume`; a paused one is given back as it is.
+
+        Raises DomainNotFound, DomainNotPausable, PauseTooSoon.
+        """
+        ...
+
     async def renew(self, caller: Principal, domain_id: UUID) -> Requested:
         """Have the certificate issued anew, now.
 
@@ -273,6 +282,26 @@ class RenewalTooSoon(DomainsError):
         self.retry_after = retry_after
 
 
+class DomainNotPausable(DomainsError):
+    """`status`: of the domain, which is not proven."""
+
+    def __init__(self, status: str) -> None:
+        reason = (
+            "It has failed, and nothing is attempted for it."
+            if status == "failed"
+            else "It is not proven yet, and no certificate is ordered for it before; its DNS is looked at until then."
+        )
+        super().__init__("domain_not_pausable", f"There is nothing to pause. {reason}")
+
+
+class PauseTooSoon(DomainsError):
+    """`retry_after`: whole seconds, at least 1."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("pause_too_soon", f"It was paused and resumed a moment ago; try again in {retry_after} s.")
+        self.retry_after = retry_after
+
+
 class DomainNotPaused(DomainsError):
     def __init__(self) -> None:
         super().__init__("domain_not_paused", "This domain is neither paused nor failed: there is nothing to resume.")
@@ -280,7 +309,7 @@ class DomainNotPaused(DomainsError):
 
 class DomainPaused(DomainsError):
     def __init__(self) -> None:
-        super().__init__("domain_paused", "Too many attempts have failed; mend what they found, then resume it.")
+        super().__init__("domain_paused", "It is paused; mend what was found, if anything was, then resume it.")
 
 
 class DomainNotActive(DomainsError):

@@ -83,8 +83,6 @@ def line(finding: Finding) -> str:
 
 
 async def _verify(settings: OperatorSettings | AuditSettings, vault: Vault | None, tenant: UUID | None) -> Report:
-    import asyncpg
-
     from control.audit.anchor import Anchor
     from control.audit.verify import verify
     from core.vault import AUDIT_CHECKPOINT
@@ -94,7 +92,7 @@ async def _verify(settings: OperatorSettings | AuditSettings, vault: Vault | Non
         # Before the database, which so is at least as new.
         stored = await vault.read(AUDIT_CHECKPOINT)
         anchor = None if stored is None else Anchor.from_vault(stored.data)
-    connection = await asyncpg.connect(settings.control_database_url.get_secret_value(), timeout=5)
+    connection = await settings.control_access().connect(5)
     try:
         return await verify(connection, anchor, tenant)
     finally:
@@ -106,8 +104,8 @@ async def _accept(settings: AuditSettings, vault: Vault) -> int | None:
 
     from control.audit.anchor import Anchoring
 
-    url = settings.control_database_url.get_secret_value()
-    async with asyncpg.create_pool(url, min_size=0, max_size=1, timeout=5) as pool:
+    access = settings.control_access()
+    async with asyncpg.create_pool(**access.options(), min_size=0, max_size=1, timeout=5) as pool:
         accepted = await Anchoring(pool, vault).accept()
     return None if accepted is None else accepted.number
 
@@ -116,11 +114,12 @@ def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Exit 2, with a sentence, when PostgreSQL or Vault do not do what they should."""
     from control.db.away import AWAY
     from control.vault import VaultError
+    from core.database import trouble
 
     try:
         return asyncio.run(coroutine)
     except VaultError as error:
         typer.echo(f"nameplate: {error}", err=True)
     except AWAY as error:
-        typer.echo(f"nameplate: PostgreSQL: {error or type(error).__name__}", err=True)
+        typer.echo(f"nameplate: PostgreSQL: {trouble(error)}", err=True)
     raise typer.Exit(2)

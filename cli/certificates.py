@@ -6,9 +6,12 @@ import asyncio
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from core.database import Access
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -41,6 +44,7 @@ def replace(
     from cli.complaint import explain_settings
     from control.db.away import AWAY
     from control.settings import OperatorSettings
+    from core.database import trouble
 
     spread = duration(within)
     if directory is None and issuer is None and serials is None:
@@ -48,11 +52,10 @@ def replace(
     wanted = None if serials is None else read_serials(serials)
     with explain_settings():
         settings = OperatorSettings()  # type: ignore[call-arg]  # from the environment
-    url = settings.control_database_url.get_secret_value()
     try:
-        number = asyncio.run(_replace(url, spread, directory, issuer, wanted))
+        number = asyncio.run(_replace(settings.control_access(), spread, directory, issuer, wanted))
     except AWAY as error:
-        typer.echo(f"nameplate: PostgreSQL: {error or type(error).__name__}", err=True)
+        typer.echo(f"nameplate: PostgreSQL: {trouble(error)}", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"{number} certificates will be replaced within {within}")
 
@@ -81,13 +84,11 @@ def read_serials(file: Path) -> frozenset[str]:
 
 
 async def _replace(
-    url: str, within: timedelta, directory: str | None, issuer: str | None, serials: frozenset[str] | None
+    access: Access, within: timedelta, directory: str | None, issuer: str | None, serials: frozenset[str] | None
 ) -> int:
-    import asyncpg
-
     from control.certificates.renewals import replace_all
 
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await access.connect(5)
     try:
         return await replace_all(connection, within=within, directory_url=directory, issuer=issuer, serials=serials)
     finally:

@@ -15,7 +15,12 @@ import typer
 from cli import audit, certificates, tenants
 from cli.bench import bench
 from cli.bootstrap import bootstrap
+from cli.drain import drain
 from cli.explain import explain
+from cli.installed import InstalledCommands
+from cli.reference.command import reference
+from cli.screenshots import screenshots
+from cli.top import top
 
 
 class Process(StrEnum):
@@ -30,6 +35,7 @@ class Authority(StrEnum):
 
 app = typer.Typer(
     name="nameplate",
+    cls=InstalledCommands,
     help="Custom domains for SaaS platforms whose edge is Envoy.",
     epilog="Settings are environment variables; `nameplate COMMAND --help` names those that a command reads.",
     no_args_is_help=True,
@@ -55,8 +61,8 @@ def control() -> None:
     """Run control: the tenants' REST API, the DNS verifier and the certificate lifecycle. Ends cleanly on SIGTERM.
 
     Any number of replicas share the work. Needs `NAMEPLATE_CONTROL_DATABASE_URL`, `NAMEPLATE_API_DATABASE_URL`,
-    `NAMEPLATE_PLATFORM_DOMAIN`, `NAMEPLATE_JWT_…`, `NAMEPLATE_VAULT_…` and `NAMEPLATE_ACME_DIRECTORY_URL`; the README
-    has all, with their defaults.
+    `NAMEPLATE_PLATFORM_DOMAIN`, `NAMEPLATE_JWT_…`, `NAMEPLATE_VAULT_…` and `NAMEPLATE_ACME_DIRECTORY_URL`;
+    docs/reference/settings.md (`nameplate reference settings`) has all, with their defaults.
     """
     from control.app import main
 
@@ -74,8 +80,8 @@ def sidecar(
 
     SIGHUP replaces it by a fresh one without losing a request, SIGTERM ends it, a crash is made good at once.
 
-    Needs `NAMEPLATE_SIDECAR_DATABASE_URL`, `NAMEPLATE_PLATFORM_DOMAIN` and `NAMEPLATE_VAULT_…`; the README has all,
-    with their defaults.
+    Needs `NAMEPLATE_SIDECAR_DATABASE_URL`, `NAMEPLATE_PLATFORM_DOMAIN` and `NAMEPLATE_VAULT_…`;
+    docs/reference/settings.md (`nameplate reference settings`) has all, with their defaults.
     """
     # The supervisor stays, so it begins anew as a small program. Modules come from where ours did.
     isolated = [] if sys.path[0] == os.getcwd() else ["-P"]
@@ -95,13 +101,14 @@ def migrate() -> None:
     from control.db.migrate import MigrationError
     from control.db.migrate import migrate as apply
     from control.settings import OwnerSettings
+    from core.database import trouble
 
     with explain_settings():
         settings = OwnerSettings()  # type: ignore[call-arg]  # from the environment
     try:
-        done = asyncio.run(apply(settings.owner_database_url.get_secret_value()))
+        done = asyncio.run(apply(settings.owner_access()))
     except (MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        typer.echo(f"nameplate: the database was not migrated: {error}", err=True)
+        typer.echo(f"nameplate: the database was not migrated: {trouble(error)}", err=True)
         raise typer.Exit(1) from error
     for migration in done:
         typer.echo(f"applied {migration.version:04} {migration.name}")
@@ -155,19 +162,31 @@ def vault_policy(
 
 
 @app.command()
-def doctor() -> None:
-    """Check what control needs, and name the command that mends each finding. Exit 1 when something is wrong.
+def doctor(
+    process: Annotated[Process, typer.Argument(help="Whose settings are read.")] = Process.control,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    envoy: Annotated[str | None, typer.Option(help="Of the sidecar: Envoy, if it is not on the PATH.")] = None,
+    envoy_admin: Annotated[
+        str, typer.Option(help="Of the sidecar: Envoy's administration, unix:PATH or IP:PORT.")
+    ] = "127.0.0.1:9901",
+) -> None:
+    """Check what control, or a sidecar, needs, and name the command that mends each finding.
 
-    Reads the settings of `nameplate control`.
+    Exit 0: all is well, or there are warnings only; 1: something is wrong; 2: the settings cannot be used.
     """
     from cli.doctor import run
 
-    raise typer.Exit(asyncio.run(run()))
+    checks = run.of_control() if process is Process.control else run.of_sidecar(envoy, envoy_admin)
+    raise typer.Exit(run.say(asyncio.run(run.examine(checks)), as_json=as_json))
 
 
 app.command()(bench)
+app.command()(screenshots)
 app.command()(bootstrap)
+app.command()(drain)
 app.command()(explain)
+app.command()(top)
+app.command()(reference)
 app.add_typer(audit.app, name="audit", help="Verify the audit log.")
 app.add_typer(tenants.app, name="tenants", help="How many domains tenants may have.")
 app.add_typer(certificates.app, name="certificates", help="Replace certificates before their time.")

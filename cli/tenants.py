@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from control.domains.plans import Plan
+    from core.database import Access
 
 T = TypeVar("T")
 
@@ -103,20 +104,19 @@ def _run(work: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
     from cli.complaint import explain_settings
     from control.db.away import AWAY
     from control.settings import OperatorSettings
+    from core.database import trouble
 
     with explain_settings():
         settings = OperatorSettings()  # type: ignore[call-arg]  # from the environment
     try:
-        return asyncio.run(_connected(settings.control_database_url.get_secret_value(), work))
+        return asyncio.run(_connected(settings.control_access(), work))
     except AWAY as error:
-        typer.echo(f"nameplate: PostgreSQL: {error or type(error).__name__}", err=True)
+        typer.echo(f"nameplate: PostgreSQL: {trouble(error)}", err=True)
         raise typer.Exit(2) from error
 
 
-async def _connected(dsn: str, work: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
-    import asyncpg
-
-    connection = await asyncpg.connect(dsn, timeout=5)
+async def _connected(access: Access, work: Callable[[asyncpg.Connection[Any]], Awaitable[T]]) -> T:
+    connection = await access.connect(5)
     try:
         return await work(connection)
     finally:

@@ -1,6 +1,6 @@
 """Control as a process: its parts put together, started in order, and ended in order.
 
-start   no core dumps · settings · pools that connect when first used · API and workers
+start   no core dumps · settings · pools that connect when first used · no older schema · API and workers
 serve   a part that fails takes the process down with exit code 1: whoever supervises it starts it anew
 drain   SIGTERM or SIGINT: requests under way end, jobs are given back for another replica · exit 0; a thread that
         still waits for a silent CA or Vault is left behind, as its job is another replica's now
@@ -24,27 +24,33 @@ from typing import Any
 import asyncpg
 import structlog
 import uvicorn
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
+from control.db.schema import is_outdated
 from control.jobs import Jobs, Kind, new_replica_name
 from control.listener import Listener
+from control.metrics import process
 from control.parts import Ground, assemble
 from control.settings import ControlSettings
 from control.worker import JobMetrics, Worker
 from core import log as logs
+from core.database import Access
 from core.errors import NameplateError
-from core.feed import JOBS_CHANNEL, OUTBOX_CHANNEL, SIDECARS_CHANNEL
+from core.feed import CHANGES_CHANNEL, JOBS_CHANNEL, OUTBOX_CHANNEL, SIDECARS_CHANNEL
 from core.hardening import harden
 from core.loop import runner
+from core.question import ANSWERS_CHANNEL
 from core.settings import complaints
+from core.trace import NOTHING
 
 # Jobs at once. A look at the DNS mostly waits; an issuance holds a thread while the CA or Vault answers.
 CONCURRENCY: dict[Kind, int] = {"verify": 100, "obtain": 16, "revoke": 4}
 THREADS = 32
 POOL = 20  # connections at most, for the workers and for the API each
 DRAIN = 8.0  # seconds for requests under way, which end by themselves within six
+TRACES_DRAIN = 2.0  # seconds for the last spans
 THREADS_DRAIN = 3.0  # seconds for what threads ask of the CA and Vault
 
 log = structlog.stdlib.get_logger(__name__)
@@ -66,14 +72,29 @@ async def run(settings: ControlSettings, stop: asyncio.Event) -> int:
     bound = bind(settings.api_listen)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(bound.close)
-        pool = await stack.enter_async_context(pool_of(settings.control_database_url.get_secret_value()))
-        api_pool = await stack.enter_async_context(pool_of(settings.api_database_url.get_secret_value()))
-        parts = assemble(Ground(settings, pool, api_pool, registry, actor, now, stack))
+        tracer = await asyncio.to_thread(settings.tracer, "nameplate-control", replica)
+        if tracer is not NOTHING:  # a thread may have to be waited for
+            stack.push_async_callback(asyncio.to_thread, tracer.close, TRACES_DRAIN)
+        pool = await stack.enter_async_context(pool_of(settings.control_access()))
+        if await is_outdated(pool):
+            return 1
+        api_pool = await stack.enter_async_context(pool_of(settings.api_access()))
+        parts = assemble(Ground(settings, pool, api_pool, registry, actor, now, tracer, stack))
         jobs, metrics = Jobs(pool, replica), JobMetrics(registry)
         workers = {
-            kind: Worker(jobs, kind, handler, CONCURRENCY[kind], metrics, parts.room if kind == "obtain" else None)
+            kind: Worker(
+                jobs, kind, handler, CONCURRENCY[kind], metrics, parts.room if kind == "obtain" else None, tracer
+            )
             for kind, handler in parts.handlers.items()
         }
+
+        def work(kind: str) -> None:
+            wake(kind)
+            parts.changed()
+
+        def news(_payload: str) -> None:
+            parts.tell()
+            parts.changed()
 
         def wake(kind: str) -> None:
             for name, worker in workers.items():
@@ -86,14 +107,18 @@ async def run(settings: ControlSettings, stop: asyncio.Event) -> int:
             parts.propagation.listening()
 
         listener = Listener(
-            settings.control_database_url.get_secret_value(),
+            settings.control_listen_access(),
             {
-                JOBS_CHANNEL: wake,
-                OUTBOX_CHANNEL: lambda _: parts.tell(),
+                JOBS_CHANNEL: work,
+                OUTBOX_CHANNEL: news,
+                CHANGES_CHANNEL: lambda _: parts.changed(),
                 SIDECARS_CHANNEL: parts.propagation.heard,
+                ANSWERS_CHANNEL: parts.answered,
             },
             on_connect=connected,
         )
+        parts.propagation.is_listening = lambda: listener.connected
+        process.register(registry, {"workers": pool, "api": api_pool}, lambda: listener.connected)
         server = http_server(parts.app)
         log.info("control_starting", replica=replica, api=settings.api_listen)
         return await supervise(
@@ -131,10 +156,15 @@ async def supervise(
 
 
 @contextlib.asynccontextmanager
-async def pool_of(dsn: str) -> AsyncIterator[asyncpg.Pool[Any]]:
+async def pool_of(access: Access) -> AsyncIterator[asyncpg.Pool[Any]]:
     """Connects when first used, so that control starts, and says 503, while PostgreSQL is away."""
     pool = await asyncpg.create_pool(
-        dsn, min_size=0, max_size=POOL, timeout=5, command_timeout=30, max_inactive_connection_lifetime=60
+        **access.options(),
+        min_size=0,
+        max_size=POOL,
+        timeout=5,
+        command_timeout=30,
+        max_inactive_connection_lifetime=60,
     )
     try:
         yield pool
@@ -178,7 +208,8 @@ def now() -> datetime:
 
 
 def main() -> int:
-    """The process. Exit codes: 0 after SIGTERM or SIGINT, 1 when a part ended, 2 when it could not start."""
+    """The process. Exit codes: 0 after SIGTERM or SIGINT, 2 when it could not start, 1 when it is worth another start:
+    a part ended, or the schema is not migrated yet."""
     harden()
     try:
         settings = ControlSettings()  # type: ignore[call-arg]  # from the environment
@@ -187,6 +218,7 @@ def main() -> int:
             print(f"nameplate: {line}", file=sys.stderr)  # noqa: T201
         return 2
     logs.configure("control", settings.log_level)
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, that nobody reads
     threads = ThreadPoolExecutor(THREADS, "control")
     with runner() as loop:
         code = loop.run(_until_signal(settings, threads))

@@ -24,11 +24,22 @@ WITH gone AS (DELETE FROM changes WHERE at < now() - interval '{KEEP_CHANGES}'
 UPDATE feed SET pruned_xid = greatest(pruned_xid, (SELECT max(xid) FROM gone)) WHERE EXISTS (SELECT FROM gone)
 """  # noqa: S608 -- constants
 
-# A net under the jobs: a domain that waits for work and has none would wait for ever.
+# After pg_restore the feed has transactions of another server, which this one comes to in months: nobody would read
+# past them. They are written down anew as ours; sidecars see another feed, and read everything.
+RENEW_FEED = """
+WITH theirs AS (DELETE FROM changes WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()) RETURNING *),
+    ours AS (INSERT INTO changes (kind, key, at, ended) SELECT kind, key, at, ended FROM theirs ORDER BY id)
+UPDATE feed SET id = gen_random_uuid(), pruned_xid = '0'
+WHERE pruned_xid >= pg_snapshot_xmax(pg_current_snapshot()) OR EXISTS (SELECT FROM theirs)
+"""
+
+# A net under the jobs: a domain that waits for work and has none would wait for ever. One that its tenant has paused
+# waits for none, unless its certificate is there.
 FIND_FORGOTTEN = """
 INSERT INTO jobs (domain_id, kind)
 SELECT id, CASE status WHEN 'verified' THEN 'obtain' ELSE 'verify' END FROM custom_domains
 WHERE deleted_at IS NULL AND status IN ('pending', 'dns_check', 'verified')
+    AND coalesce(paused_from, 'issued') IN ('issued', 'renewed')
 ON CONFLICT (domain_id) DO NOTHING
 """
 
@@ -69,9 +80,13 @@ CHORES = (
     FIND_FORGOTTEN,
     FIND_UNFINISHED,
     FIND_UNORDERED,
+    RENEW_FEED,
     PRUNE_CHANGES,
     "DELETE FROM challenges WHERE expires_at < now() - interval '1 hour'",
     "DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'",
+    # An ended session keeps its ticket used for longer than the ticket is good.
+    """DELETE FROM ui_sessions WHERE expires_at < now() - interval '1 hour' OR used_at < now() - interval '3 hours'
+        OR ended_at < now() - interval '1 hour'""",
     "DELETE FROM client_auth_changes WHERE at < now() - interval '1 hour'",
     FORGET_BUCKETS,
     MEND_BUCKETS,

@@ -16,12 +16,17 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from control.db.trace import tell
 from core.errors import NameplateError
 
 Kind = Literal["verify", "obtain", "revoke"]
 
 # Longer than a healthy worker ever pauses between two renewals; the price is how long a killed one's work waits.
 LEASE = timedelta(seconds=15)
+
+
+# A job that is tried for days is not one long trace: after this it begins one of its own at each claim.
+TRACED = "15 minutes"
 
 
 class LeaseLost(NameplateError):
@@ -38,6 +43,7 @@ class Job:
     attempts: int  # how often it was claimed, this time included
     lease_token: UUID
     asked: int  # how often it had been asked for when it was claimed
+    trace: str | None = None  # the traceparent of whoever asked for it, if that was not long ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,8 @@ def claiming(queue: str) -> str:
         UPDATE jobs SET lease_token = gen_random_uuid(), lease_until = now() + $2, leased_by = $3,
             attempts = attempts + 1
         FROM front WHERE jobs.domain_id = front.domain_id
-        RETURNING jobs.domain_id, kind, attempts, lease_token, asked"""  # noqa: S608 -- constants
+        RETURNING jobs.domain_id, kind, attempts, lease_token, asked,
+            CASE WHEN traced_at > now() - interval '{TRACED}' THEN trace END AS trace"""  # noqa: S608 -- constants
 
 
 class Jobs:
@@ -123,7 +130,7 @@ class Jobs:
         if limit <= 0:
             return []
         rows = await connection.fetch(claiming(queue), limit, self.lease, self._replica)
-        return [Job(row["domain_id"], row["kind"], row["attempts"], row["lease_token"], row["asked"]) for row in rows]
+        return [Job(*row) for row in rows]
 
     async def seconds_until_due(self, kind: Kind) -> float | None:
         """When the next job of the kind can be claimed; None when there is none."""
@@ -191,6 +198,7 @@ async def become(connection: asyncpg.Connection[Any], job: Job, kind: Kind) -> N
     A job that became something else meanwhile (the tenant deleted the domain) is left as it is.
     """
     await assert_held(connection, job.domain_id, job.lease_token)
+    await tell(connection)
     await connection.execute(
         "UPDATE jobs SET kind = $2, run_at = now(), attempts = 0 WHERE domain_id = $1 AND kind = $3",
         job.domain_id,

@@ -19,7 +19,7 @@ from api.auth import Authenticator
 from api.instructions import Target
 from api.jwks import KeyFile, KeyUrl
 from control.acme.order import DNS_01
-from control.audit.anchor import Anchoring
+from control.audit.anchor import Anchoring, AnchorMetrics
 from control.certificates import renewal
 from control.certificates.ari import RenewalInformation
 from control.certificates.authorities import Authorities, CaMetrics
@@ -38,6 +38,7 @@ from control.dns.ownership import Ownership
 from control.dns.presence import Presence
 from control.dns.resolver import Resolver, resolvers
 from control.domains.diagnoses import Diagnoses
+from control.domains.pause_warnings import PauseWarnings
 from control.domains.reach import Reach
 from control.domains.rivals import Rivals
 from control.domains.tenants import TenantDomains
@@ -48,8 +49,11 @@ from control.jobs import Kind
 from control.limits.forecast import Forecast
 from control.limits.limits import Limits
 from control.limits.policy import POLICIES
+from control.metrics import parts as metrics
+from control.metrics.calls import MeasuredVault, measured
 from control.outbox import parts as notifications
 from control.outbox.alerts import CaAlerts
+from control.overview.parts import overview
 from control.preflight.diagnosis import Diagnosis
 from control.preflight.facts import KnownFacts
 from control.preflight.preflight import Preflight
@@ -58,15 +62,17 @@ from control.preflight.report import Challenge
 from control.preflight.tokens import ProbeTokens
 from control.services import parts as services
 from control.settings import ControlSettings
+from control.ui import parts as pages
+from control.ui.changes import Hints
 from control.uploads.activation import Activation
 from control.uploads.clearing import Clearing
 from control.uploads.endings import Endings
 from control.uploads.tenant import TenantUploads
-from control.vault import Vault
 from control.worker import Handler, Room
 from core.certificate import Certificate
 from core.domain import Domain
 from core.hostname import HostnameRules, registered_domain
+from core.trace import Tracer
 
 PROBE_WITHIN = 5.0  # seconds for the question whether an active name's own addresses lead here
 
@@ -75,14 +81,17 @@ PROBE_WITHIN = 5.0  # seconds for the question whether an active name's own addr
 class Parts:
     """`handlers`: of each kind of job. `room`: for jobs that order. `loops`: for as long as the process lives.
 
-    `tell`: there may be something to tell people.
+    `answered`: a sidecar has answered a question. `tell`: there may be something to tell people. `changed`: pages that
+    are open may be out of date.
     """
 
     handlers: Mapping[Kind, Handler]
     room: Room
     loops: Mapping[str, Callable[[], Coroutine[Any, Any, None]]]
     propagation: Propagation
+    answered: Callable[[str], None]
     tell: Callable[[], None]
+    changed: Callable[[], None]
     app: ASGIApp
 
 
@@ -96,21 +105,22 @@ class Ground:
     registry: CollectorRegistry
     actor: str
     now: Callable[[], datetime]
+    tracer: Tracer
     closing: contextlib.AsyncExitStack
 
 
 def assemble(ground: Ground) -> Parts:
     """Nothing of it runs yet. Raises ValueError and OSError for settings that cannot be used."""
     settings, pool, now = ground.settings, ground.pool, ground.now
-    vault = Vault.of(settings)
+    vault = MeasuredVault.measured(settings, ground.registry)
     ground.closing.callback(vault.close)
     authorities = Authorities.of(settings.cas, vault, pool, CaMetrics(ground.registry), now, CaAlerts(pool))
     ground.closing.callback(authorities.close)
     rules = HostnameRules(settings.platform_domain, (*settings.blocked_suffixes, *_own_names(settings)))
     limits = Limits(functools.partial(registered_domain, rules=rules), default=POLICIES[settings.acme_limits])
-    propagation = Propagation()
+    propagation, hints = Propagation(), Hints()
     ledger = Ledger(pool, ground.actor, limits, _renewal(settings.renew_days_before))
-    asked = resolvers(settings.dns_resolvers)
+    asked = measured(resolvers(settings.dns_resolvers), ground.registry)
     ownership = Ownership(asked, settings.target, now)
     zone = dns01(settings, pool, asked, now)
     tokens = ProbeTokens(pool)
@@ -139,20 +149,25 @@ def assemble(ground: Ground) -> Parts:
         "obtain": obtainer.obtain,
         "revoke": Revoker(authorities, vault, pool, ground.actor).revoke,
     }
-    deliverer = notifications.deliverer(settings, pool, vault, asked, ground.registry, now)
+    deliverer = notifications.deliverer(settings, pool, vault, asked, ground.registry, now, ground.tracer)
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "figures": metrics.figures(ground.registry, pool, authorities, limits, propagation).run,
         "housekeeping": functools.partial(keep_tidy, pool),
         "renewals": Renewals(pool, ground.actor, now).run,
         "renewal information": RenewalInformation(pool, authorities, settings.renew_days_before, now).run,
         "watch": Watch(pool, presence, ground.actor, now, settings.watch_interval).run,
-        "audit anchor": Anchoring(pool, vault).run,
+        "pauses' warnings": PauseWarnings(pool, ground.actor, now).run,
+        "audit anchor": Anchoring(pool, vault, metrics=AnchorMetrics(ground.registry)).run,
         "notifications": deliverer.run,
         "uploads' endings": Endings(pool, ground.actor, now).run,
         "client authorities' endings": ClientAuthEndings(pool, ground.actor, now).run,
         "uploads' activation": Activation(pool, propagation, ground.actor).run,
         "uploads' clearing": Clearing(pool, vault, propagation, now).run,
+        "pages": hints.until_the_end,
         "upkeep": services.upkeep(pool, vault, ground.registry, now).run,
     }
+    view = overview(pool, authorities, limits, propagation, ground.actor.removeprefix("control:"))
+    loops["replica"] = view.presence.run
     if zone is not None:
         loops["dns-01"] = zone.keep_clear
     app = create_app(
@@ -178,14 +193,26 @@ def assemble(ground: Ground) -> Parts:
         client_auths=TenantClientAuths(ground.api_pool, now),
         witness=propagation,
         upstreams=services.upstreams(pool, vault),
+        overview=view,
+        ui=pages.ui(settings, pool, vault, hints, now),
+        tracer=ground.tracer,
         now=now,
     )
-    return Parts(handlers, _room(limits, authorities, pool), loops, propagation, deliverer.wake, app)
+    return Parts(
+        handlers,
+        _room(limits, authorities, pool),
+        loops,
+        propagation,
+        view.explanations.heard,
+        deliverer.wake,
+        hints.tell,
+        app,
+    )
 
 
 def _own_names(settings: ControlSettings) -> Sequence[str]:
     """The platform's names that may lie outside its domain: what is below them is nobody else's."""
-    return (settings.target, *((settings.acme_dns_zone,) if settings.acme_dns_zone else ()))
+    return [name for name in (settings.target, settings.acme_dns_zone, settings.ui_host) if name]
 
 
 def _renewal(days_before: int) -> Callable[[Certificate, UUID], datetime]:

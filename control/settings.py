@@ -15,15 +15,18 @@ import dns.exception
 import dns.name
 from dns.tsig import Key
 from pydantic import AfterValidator, AliasChoices, Field, FilePath, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from control.acme.ca import Ca, Contact, DirectoryUrl, read_file
+from control.db.settings import ApiDatabase, ControlDatabase, OwnerDatabase
 from control.dns.resolver import Resolver
 from control.dns.update import tsig_key
 from control.outbox.settings import NotificationSettings
+from control.ui.settings import UiSettings
 from core.delegation import LONGEST_ZONE
-from core.settings import PREFIX, HostnameSetting, PostgresqlUrl, SuffixSetting, VaultSettings
+from core.settings import PREFIX, HostnameSetting, SuffixSetting, VaultSettings
 from core.target import MAX_TARGET_LENGTH
+from core.trace_settings import TraceSettings
 
 
 def split_list(value: Any) -> Any:
@@ -48,71 +51,72 @@ ServerAddress = Annotated[str, AfterValidator(server_address)]
 KeyName = Annotated[str, AfterValidator(key_name)]
 
 
-class OwnerSettings(BaseSettings):
+class OwnerSettings(OwnerDatabase):
     """Of `nameplate migrate` only: control itself never has the right to change the schema."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    owner_database_url: PostgresqlUrl = Field(
-        description="PostgreSQL, as a role that may create roles and own the tables."
-    )
 
-
-class OperatorSettings(BaseSettings):
+class OperatorSettings(ControlDatabase):
     """Of the commands that work on the database alone."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    control_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_control.")
 
-
-class AuditSettings(VaultSettings):
+class AuditSettings(ControlDatabase, VaultSettings):
     """Of `nameplate audit`: Vault has the end of the audit log's checkpoints."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    control_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_control.")
 
-
-class ControlSettings(NotificationSettings, VaultSettings):
+class ControlSettings(NotificationSettings, UiSettings, ControlDatabase, ApiDatabase, VaultSettings, TraceSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True)
 
-    control_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_control.")
-    api_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_api.")
     api_listen: str = Field(
-        "127.0.0.1:8080", pattern=r"^[^\s:]+:\d{1,5}$", description="HOST:PORT of the tenants' API."
+        "127.0.0.1:8080",
+        pattern=r"^[^\s:]+:\d{1,5}$",
+        description="HOST:PORT of the REST API. Put your TLS in front, and publish "
+        "all but /metrics, /livez and /readyz, which ask for no token.",
     )
-    log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$")
+    log_level: str = Field(
+        "info", pattern=r"^(debug|info|warning|error)$", description="debug, info, warning or error."
+    )
 
     platform_domain: HostnameSetting = Field(
-        description="The platform's own domain, e.g. platform.io: nobody can claim it."
+        description="The platform's own domain, as platform.io: no tenant can claim it or a name below it."
     )
     cname_target: HostnameSetting | None = Field(
-        None, description="Where tenants' CNAMEs lead; default custom.<platform domain>."
+        None,
+        description="Below which each tenant has a CNAME target of its own; it and `*.` below it lead to your Envoys. "
+        "Default: `custom.<platform domain>`.",
     )
     apex_ipv4: Annotated[tuple[IPv4Address, ...], NoDecode] = Field((), description="A records for apex domains.")
     apex_ipv6: Annotated[tuple[IPv6Address, ...], NoDecode] = Field((), description="AAAA records for apex domains.")
     dns_resolvers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="ADDRESS:PORT, … of the resolvers that are asked; empty: the system's."
+        (),
+        description="IP addresses, as `192.0.2.53, [2001:db8::53]:5353`, all asked at the same time. "
+        "Default: the system's.",
     )
 
     blocked_suffixes: Annotated[tuple[SuffixSetting, ...], NoDecode] = Field(
-        (), description="Names that nobody can claim, nor a name below them."
+        (), description="Other names that no tenant can claim, nor a name below them: `internal, corp.example`."
     )
 
-    jwt_jwks_url: str | None = Field(None, description="Where the keys of tenants' tokens are published.")
-    jwt_jwks_file: Path | None = Field(None, description="The same as a file.")
+    jwt_jwks_url: str | None = Field(None, description="Where the keys of tokens are published. This or the file.")
+    jwt_jwks_file: Path | None = Field(None, description="The same as a file, read again when it changes.")
     jwt_issuer: str = Field(description="The `iss` that tokens must have.")
     jwt_audience: str = Field(description="The `aud` that tokens must have.")
     jwt_tenant_claim: str = Field("tenant_id", description="The claim with the tenant's UUID.")
 
-    acme_directory_url: DirectoryUrl | None = Field(None, description="The CA's ACME directory, if there is one CA.")
+    acme_directory_url: DirectoryUrl | None = Field(
+        None, description="The CA's ACME directory. This, or NAMEPLATE_ACME_CAS_FILE."
+    )
     acme_ca_file: FilePath | None = Field(None, description="Trust for the directory's TLS; default: the system's.")
     acme_contact: Contact | None = Field(None, description="A mail address for the CA.")
     acme_cas: Annotated[tuple[Ca, ...] | None, NoDecode] = Field(
         None,
         validation_alias=AliasChoices("NAMEPLATE_ACME_CAS_FILE"),
-        description="A TOML file with several CAs, first choice first: see control.acme.ca.",
+        description="A TOML file with several CAs, first choice first (docs/cas.md).",
     )
 
     acme_limits: Literal["letsencrypt", "none"] = Field(
@@ -133,7 +137,9 @@ class ControlSettings(NotificationSettings, VaultSettings):
     acme_dns_tsig_name: KeyName | None = Field(None, description="The name of the TSIG key for updates.")
     acme_dns_tsig_secret: SecretStr | None = Field(None, description="Its secret, in base64.")
     acme_dns_tsig_secret_file: Path | None = Field(None, description="The same in a file, read at each update.")
-    acme_dns_tsig_algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = "hmac-sha256"
+    acme_dns_tsig_algorithm: Literal["hmac-sha256", "hmac-sha384", "hmac-sha512"] = Field(
+        "hmac-sha256", description="Its algorithm."
+    )
 
     dns_check_interval: timedelta = Field(
         timedelta(seconds=30),
@@ -145,8 +151,19 @@ class ControlSettings(NotificationSettings, VaultSettings):
         validation_alias=AliasChoices("DOMAINS_VERIFY_TTL_HOURS"),
         description="Hours that a tenant has to prove a domain.",
     )
-    max_ssl_retries: int = Field(10, ge=1, validation_alias=AliasChoices("DOMAINS_MAX_SSL_RETRIES"))
-    max_per_tenant: int = Field(5, ge=0, validation_alias=AliasChoices("DOMAINS_MAX_PER_TENANT"))
+    max_ssl_retries: int = Field(
+        10,
+        ge=1,
+        validation_alias=AliasChoices("DOMAINS_MAX_SSL_RETRIES"),
+        description="Failed validations until a domain that was never served fails.",
+    )
+    max_per_tenant: int = Field(
+        5,
+        ge=0,
+        validation_alias=AliasChoices("DOMAINS_MAX_PER_TENANT"),
+        description="Domains of a tenant, unless `nameplate tenants limit` says otherwise; "
+        "ten times as many registrations a day.",
+    )
     cool_down: timedelta = Field(
         timedelta(hours=24),
         validation_alias=AliasChoices("DOMAINS_COOL_DOWN_HOURS"),

@@ -1,4 +1,4 @@
-"""Control's side of Vault (HashiCorp Vault or OpenBao): KV version 2 with check-and-set, behind an AppRole login.
+"""Control's side of Vault (HashiCorp Vault or OpenBao): KV version 2 with check-and-set, behind a core.vault_login.
 
     VaultError
     ├── VaultUnavailable   no answer in time, sealed, standby, 429, 5xx: the same call may work later
@@ -6,14 +6,15 @@
     └── VaultConflict      check-and-set: somebody else wrote first
 
 hvac is synchronous, so each call runs in a thread, with a deadline. The token is renewed when two thirds of its life
-are over, on use; one that is refused is replaced by a new login, once a call. No error carries what was sent or read.
+are over, on use; one that is refused is replaced by a new login, once a call; one from a file is its writer's to renew,
+and replaced when the file is. No error carries what was sent or read.
 Source: https://openbao.org/api-docs/secret/kv/kv-v2/
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple, Self, TypeVar
@@ -21,11 +22,14 @@ from typing import Any, NamedTuple, Self, TypeVar
 import hvac.exceptions
 import requests
 from hvac.adapters import JSONAdapter
-from hvac.api.auth_methods import AppRole, Token
+from hvac.api.auth_methods import Token
 from hvac.api.secrets_engines import KvV2
 
+from core import trace
 from core.errors import NameplateError
 from core.settings import VaultSettings
+from core.vault import kind
+from core.vault_login import GivenToken, Login, LoginUnreadable, Request
 
 DEADLINE = 10.0  # seconds for a call, a login on the way included
 SOCKET_TIMEOUT = 5.0  # bounds the thread itself, which cannot be cancelled
@@ -73,35 +77,36 @@ class Secret(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Login:
+class _Held:
     token: str = field(repr=False)
-    lifetime: float  # seconds; 0: the token does not expire
+    lifetime: float  # seconds; 0: the token does not expire, or when is not known
     renewable: bool
     at: float  # when it was made or renewed, by the clock of its Vault
+    mark: Hashable = None  # of the file that it came from
 
 
 class Vault:
     """`address`: base URL, without `/v1`. Paths are without mount, as core.vault builds them. Close it at the end.
 
-    `secret_id` is asked at each login, so that a rotated one is taken up without a restart. `now`: seconds.
+    `login` is asked at each login, so that a secret that was rotated is taken up without a restart. `now`: seconds.
     """
 
     def __init__(
         self,
         address: str,
         mount: str,
-        role_id: str,
-        secret_id: Callable[[], str],
+        login: Login,
         ca_file: str | None = None,
+        namespace: str | None = None,
         deadline: float = DEADLINE,
         now: Callable[[], float] = monotonic,
     ) -> None:
         self._mount = mount
-        self._role_id = role_id
-        self._secret_id = secret_id
+        self._login = login
+        self._namespace = namespace
         self._deadline = deadline
         self._now = now
-        self._login: _Login | None = None
+        self._held: _Held | None = None
         self._login_lock = asyncio.Lock()
         self._session = requests.Session()
         # Neither a proxy nor a CA bundle from the environment: the settings say what is used.
@@ -112,7 +117,7 @@ class Vault:
     @classmethod
     def of(cls, settings: VaultSettings) -> Self:
         ca_file = str(settings.vault_ca_file) if settings.vault_ca_file else None
-        return cls(settings.vault_addr, settings.vault_mount, settings.vault_role_id, settings.secret_id, ca_file)
+        return cls(settings.vault_addr, settings.vault_mount, settings.vault_login(), ca_file, settings.vault_namespace)
 
     def close(self) -> None:
         self._session.close()
@@ -141,7 +146,7 @@ class Vault:
             secret = Secret(answer["data"]["data"], int(answer["data"]["metadata"]["version"]))
             return secret, secret.version
 
-        return await self._call(call, path)
+        return await self._call(call, path, "read")
 
     async def write(self, path: str, data: Mapping[str, Any], *, cas: int) -> int:
         """Write if the path's current version is `cas` (0: nothing there yet). Return the new version.
@@ -153,7 +158,7 @@ class Vault:
             answer = KvV2(adapter).create_or_update_secret(path, dict(data), cas=cas, mount_point=self._mount)
             return int(answer["data"]["version"])
 
-        return await self._call(call, path)
+        return await self._call(call, path, "write")
 
     async def versions(self, path: str) -> tuple[int, ...]:
         """The versions that can still be read, oldest first."""
@@ -167,7 +172,7 @@ class Vault:
             readable = [int(n) for n, facts in versions.items() if not (facts["destroyed"] or facts["deletion_time"])]
             return tuple(sorted(readable))
 
-        return await self._call(call, path)
+        return await self._call(call, path, "versions")
 
     async def destroy(self, path: str) -> None:
         """Remove every version and the path itself. Nothing happens when there is nothing."""
@@ -175,22 +180,32 @@ class Vault:
         def call(adapter: JSONAdapter) -> None:
             KvV2(adapter).delete_metadata_and_all_versions(path, mount_point=self._mount)
 
-        await self._call(call, path)
+        await self._call(call, path, "destroy")
 
-    async def _call(self, function: Callable[[JSONAdapter], T], path: str) -> T:
+    async def _call(self, function: Callable[[JSONAdapter], T], path: str, what: str) -> T:
+        with trace.span(f"vault {what}", "client", path=kind(path)):
+            return await self._attempted(function, path)
+
+    async def _attempted(self, function: Callable[[JSONAdapter], T], path: str) -> T:
         try:
             async with asyncio.timeout(self._deadline):
-                login = await self._logged_in()
+                held = await self._logged_in()
                 try:
-                    return await self._in_thread(function, login.token, path)
+                    return await self._in_thread(function, held.token, path)
                 except VaultDenied:
-                    login = await self._logged_in(instead_of=login)
-                    return await self._in_thread(function, login.token, path)
+                    held = await self._logged_in(instead_of=held)
+                    return await self._in_thread(function, held.token, path)
         except TimeoutError:
             raise VaultUnavailable("deadline") from None
 
     async def _in_thread(self, function: Callable[[JSONAdapter], T], token: str | None, path: str) -> T:
-        adapter = JSONAdapter(base_uri=self._address, token=token, timeout=SOCKET_TIMEOUT, session=self._session)
+        adapter = JSONAdapter(
+            base_uri=self._address,
+            token=token,
+            timeout=SOCKET_TIMEOUT,
+            session=self._session,
+            namespace=self._namespace,
+        )
         # `from None` throughout: the library's errors carry the response, and the traceback of a write its data.
         try:
             return await asyncio.to_thread(function, adapter)
@@ -212,45 +227,68 @@ class Vault:
         except (KeyError, TypeError, ValueError):
             raise VaultUnavailable("an answer that is not Vault's") from None
 
-    async def _logged_in(self, instead_of: _Login | None = None) -> _Login:
+    async def _logged_in(self, instead_of: _Held | None = None) -> _Held:
         """A token that should work, and is not the one that was just refused."""
         async with self._login_lock:
-            login = self._login
-            if login is None or login is instead_of:
-                login = await self._log_in()
-            elif login.lifetime and self._now() - login.at > login.lifetime * RENEW_AFTER:
-                login = await self._renewed(login)
-            self._login = login
-            return login
+            held = self._held
+            if held is None or held is instead_of:
+                held = await self._log_in(instead_of)
+            elif held.lifetime and self._now() - held.at > held.lifetime * RENEW_AFTER:
+                held = await self._renewed(held)
+            else:
+                held = self._of_another_file(held)
+            self._held = held
+            return held
 
-    async def _renewed(self, login: _Login) -> _Login:
-        if not login.renewable or self._now() - login.at >= login.lifetime:
+    def _of_another_file(self, held: _Held) -> _Held:
+        """The token's successor if its file has one; the same while the file is as it was, away, or half written."""
+        mark = self._login.mark()
+        if mark is None or mark == held.mark:
+            return held
+        try:
+            given = self._login.next()
+        except LoginUnreadable:
+            return held
+        return self._given(given, mark) if isinstance(given, GivenToken) else held
+
+    async def _renewed(self, held: _Held) -> _Held:
+        if not held.renewable or self._now() - held.at >= held.lifetime:
             return await self._log_in()
         try:
-            renewed = await self._in_thread(self._renew, login.token, "auth/token/renew-self")
+            renewed = await self._in_thread(self._renew, held.token, "auth/token/renew-self")
         except VaultDenied:
             return await self._log_in()
         # Close to its longest life a token is renewed for ever shorter times.
-        return renewed if renewed.lifetime > login.lifetime / 2 else await self._log_in()
+        return renewed if renewed.lifetime > held.lifetime / 2 else await self._log_in()
 
-    async def _log_in(self) -> _Login:
+    async def _log_in(self, refused: _Held | None = None) -> _Held:
+        mark = self._login.mark()
+        following: Callable[[], Request | GivenToken] = self._login.next
         try:
-            return await self._in_thread(self._approle, None, "auth/approle/login")
+            request = await asyncio.to_thread(following)
+        except LoginUnreadable as error:
+            raise VaultDenied(str(error)) from None
+        if isinstance(request, GivenToken):
+            if refused is not None and request.text == refused.token:
+                raise VaultDenied("permission denied, and the token file has no other token")
+            return self._given(request, mark)
+
+        def post(adapter: JSONAdapter) -> _Held:
+            return self._read_login(adapter.post(url=f"/v1/{request.path}", json=dict(request.body)))
+
+        try:
+            return await self._in_thread(post, None, request.path)
         except (VaultUnavailable, VaultDenied):
             raise
         except VaultError:
-            raise VaultDenied("the AppRole login is not accepted") from None
+            raise VaultDenied(f"the login at {request.path} is not accepted") from None
 
-    def _approle(self, adapter: JSONAdapter) -> _Login:
-        try:
-            secret_id = self._secret_id()
-        except (OSError, UnicodeDecodeError) as error:
-            raise VaultDenied(f"its secret id cannot be read: {type(error).__name__}") from None
-        return self._read_login(AppRole(adapter).login(self._role_id, secret_id, use_token=False))
+    def _given(self, token: GivenToken, mark: Hashable) -> _Held:
+        return _Held(token.text, 0.0, renewable=False, at=self._now(), mark=mark)
 
-    def _renew(self, adapter: JSONAdapter) -> _Login:
+    def _renew(self, adapter: JSONAdapter) -> _Held:
         return self._read_login(Token(adapter).renew_self())
 
-    def _read_login(self, answer: Mapping[str, Any]) -> _Login:
+    def _read_login(self, answer: Mapping[str, Any]) -> _Held:
         auth = answer["auth"]
-        return _Login(str(auth["client_token"]), float(auth["lease_duration"]), bool(auth["renewable"]), self._now())
+        return _Held(str(auth["client_token"]), float(auth["lease_duration"]), bool(auth["renewable"]), self._now())

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from control.db.away import AWAY
 from control.jobs import Again, Job, Jobs, Kind, LeaseLost, Outcome
+from core.trace import NOTHING, Tracer
 
 POLL = 2.0  # seconds at most between two looks for due work: a notification is only a hint
 # After an error that no handler expected: 5 s, 10 s, 20 s … about 10 minutes.
@@ -31,6 +32,12 @@ class JobMetrics:
             "nameplate_jobs_total", "Jobs run, by kind and outcome.", ["kind", "outcome"], registry=registry
         )
         self.seconds = Histogram("nameplate_job_seconds", "How long a job ran.", ["kind"], registry=registry)
+        self.errors = Counter(
+            "nameplate_job_errors_total",
+            "Jobs that ended as nobody expected: interrupted, as PostgreSQL was away, or by a fault of ours.",
+            ["kind", "reason"],
+            registry=registry,
+        )
 
 
 class Worker:
@@ -48,6 +55,7 @@ class Worker:
         concurrency: int,
         metrics: JobMetrics,
         room: Room | None = None,
+        tracer: Tracer = NOTHING,
     ) -> None:
         self._jobs = jobs
         self._kind = kind
@@ -55,6 +63,7 @@ class Worker:
         self._concurrency = concurrency
         self._metrics = metrics
         self._room = room
+        self._tracer = tracer
         self._running: dict[asyncio.Task[None], asyncio.Future[Outcome]] = {}
         self._wake = asyncio.Event()
 
@@ -89,7 +98,7 @@ class Worker:
         jobs = await self._take(free, room)
         for job in jobs:
             with structlog.contextvars.bound_contextvars(job=job.kind, domain_id=str(job.domain_id)):
-                work = asyncio.ensure_future(self._handler(job))
+                work = asyncio.ensure_future(self._traced(job))
                 task = asyncio.create_task(self._run(job, work), name=f"{job.kind} {job.domain_id}")
             self._running[task] = work
             task.add_done_callback(self._forget)
@@ -113,6 +122,21 @@ class Worker:
     def _forget(self, task: asyncio.Task[None]) -> None:
         del self._running[task]
         self._wake.set()
+
+    async def _traced(self, job: Job) -> Outcome:
+        # A name that waits for its DNS is looked at for days: each such look would be a trace.
+        tracer = NOTHING if job.kind == "verify" and job.trace is None else self._tracer
+        with tracer.begin(
+            f"job {job.kind}",
+            "consumer",
+            parent=job.trace,
+            job=job.kind,
+            attempts=job.attempts,
+            domain_id=str(job.domain_id),
+        ) as span:
+            outcome = await self._handler(job)
+            span.set(outcome=type(outcome).__name__.lower())
+            return outcome
 
     async def _run(self, job: Job, work: asyncio.Future[Outcome]) -> None:
         started = monotonic()
@@ -142,9 +166,11 @@ class Worker:
             return None
         except AWAY as error:
             log.warning("job_interrupted", error=type(error).__name__)
+            self._metrics.errors.labels(job.kind, "interrupted").inc()
             return Again(backoff(job.attempts))
         except Exception:
             log.exception("job_failed")
+            self._metrics.errors.labels(job.kind, "fault").inc()
             return Again(backoff(job.attempts))
         finally:
             keeper.cancel()

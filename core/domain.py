@@ -15,9 +15,10 @@ TXT_PREFIX = "verify-"
 # The columns that Domain.from_row reads, and the tables that they are read from.
 COLUMNS = """d.id, d.tenant_id, d.hostname, d.verification_token, d.status, d.ssl_status, d.cert_expiry,
     d.failure_count, d.metadata, d.created_at, d.updated_at, d.deleted_at, d.verify_deadline, d.verified_by,
-    d.dns_finding, d.ssl_finding, d.renew_at, d.next_attempt, d.acme_label, c.serial, c.issuer, c.fingerprint,
-    c.not_before, c.not_after, u.serial AS uploaded_serial, u.issuer AS uploaded_issuer,
-    u.fingerprint AS uploaded_fingerprint, u.not_before AS uploaded_not_before, u.not_after AS uploaded_not_after,
+    d.dns_finding, d.ssl_finding, d.renew_at, d.next_attempt, d.acme_label, d.paused_from,
+    c.serial, c.issuer, c.fingerprint, c.not_before, c.not_after,
+    u.serial AS uploaded_serial, u.issuer AS uploaded_issuer, u.fingerprint AS uploaded_fingerprint,
+    u.not_before AS uploaded_not_before, u.not_after AS uploaded_not_after,
     t.target_label"""
 TABLES = """custom_domains d JOIN tenants t ON t.id = d.tenant_id
     LEFT JOIN certificates c ON c.id = d.certificate_id LEFT JOIN uploads u ON u.id = d.upload_id"""
@@ -107,6 +108,8 @@ class Domain:
 
     `certificate`: the managed one. `uploaded`: the tenant's own, which is served instead as long as there is one.
     `target_label`: of the tenant, see core.target. `acme_label`: see core.delegation.
+    `paused_from`: the ssl_status that its tenant has paused, and to which resuming leads back; None: the tenant has not
+    (too many failures may have).
     """
 
     id: UUID
@@ -131,6 +134,7 @@ class Domain:
     target_label: str = ""
     acme_label: str = ""
     uploaded: CertificateFacts | None = None
+    paused_from: str | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Domain:
@@ -157,6 +161,7 @@ class Domain:
             target_label=row["target_label"],
             acme_label=row["acme_label"],
             uploaded=CertificateFacts.from_row(row, "uploaded_"),
+            paused_from=row["paused_from"],
         )
 
     @property

@@ -71,6 +71,7 @@ class Sighting:
 
     `ahead`: the transactions at or above the position whose changes it has applied, at most AHEAD_LIMIT, newest last.
     `envoys`: those that are connected to it, by how far they are; None: it does not say, as it is of an older release.
+    `answers`: it takes questions (core.question).
     The payload may hold less than the value did, never more: groups of Envoys that found no room are put together as
     having seen what the last of them has.
     """
@@ -80,6 +81,7 @@ class Sighting:
     ahead: tuple[int, ...] = ()
     envoys: tuple[Reached, ...] | None = None
     rejected: Rejected = field(default_factory=Rejected)
+    answers: bool = False
 
     def has_seen(self, xid: int) -> bool:
         return xid < self.position or xid in self.ahead
@@ -110,6 +112,8 @@ class Sighting:
             by_digest = dict(list(self.rejected.by_digest.items())[:REJECTED_LIMIT])
             left_out = [number for digest, number in self.rejected.by_digest.items() if digest not in by_digest]
             fields["rejected"] = [by_digest, max([self.rejected.others, *left_out])]
+        if self.answers:
+            fields["answers"] = 1
         return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
@@ -126,6 +130,7 @@ class Sighting:
                 ahead,
                 None if envoys is None else tuple(_reached(group, position, ahead) for group in envoys),
                 Rejected({str(digest): int(number) for digest, number in by_digest.items()}, int(others)),
+                fields.get("answers") == 1,
             )
         except (KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError("not a sighting") from error

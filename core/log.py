@@ -10,11 +10,17 @@ from typing import Any
 
 import structlog
 
-# What a review might forget: a field with such a name is not printed, and PEM blocks and JWTs are cut out of any text.
-SECRET_NAMES = re.compile(r"(?i)(key_pem|private|secret|password|authorization|token_value|jwt|key_authorization|hmac)")
+from core.trace import add_trace_id
+
+# What a review might forget: a field with such a name is not printed, and private keys, JWTs and tickets are cut out of
+# any text.
+SECRET_NAMES = re.compile(
+    r"(?i)(key_pem|private|secret|password|authorization|token_value|jwt|key_authorization|hmac|ticket|cookie|csrf)"
+)
 SECRET_TEXT = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*",
+    r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+    r"|(?<=\bticket=)[A-Za-z0-9_.%=-]+",
     re.DOTALL,
 )
 HIDDEN = "[hidden]"
@@ -34,6 +40,7 @@ def configure(process: str, level: str = "info") -> None:
     terminal = sys.stderr.isatty()
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_trace_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -8,6 +8,7 @@
     {mount}/data/nameplate/acme/{directory}      the ACME account key of a CA, by a digest of its directory URL
     {mount}/data/nameplate/eab/{directory}       its external account binding, from the operator: key_id, hmac
     {mount}/data/nameplate/notifications/{endpoint}   what a webhook's messages are signed with
+    {mount}/data/nameplate/ui/signing            what hand-over links to the pages are signed with
     {mount}/data/nameplate/audit/checkpoint      number and hash of the audit log's last checkpoint
 
 Paths are given without the mount and without `data/`, as KV v2 clients want them.
@@ -23,7 +24,13 @@ from core.service import is_name
 
 ROOT = "nameplate"
 DEFAULT_CERTIFICATE = f"{ROOT}/platform/default"
+UI_SIGNING = f"{ROOT}/ui/signing"
 AUDIT_CHECKPOINT = f"{ROOT}/audit/checkpoint"
+
+
+def kind(path: str) -> str:
+    """What lies at a path, without whose it is: `certs`, `pending`, `acme`."""
+    return path.partition("/")[2].partition("/")[0]
 
 
 def certificate_path(domain_id: UUID) -> str:

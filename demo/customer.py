@@ -35,6 +35,9 @@ class Customer:
         accepted(response)
         return 0.0
 
+    async def pause(self, domain_id: str) -> None:
+        await self._call("POST", f"domains/{domain_id}/pause")
+
     async def delete(self, domain_id: str) -> None:
         await self._call("DELETE", f"domains/{domain_id}")
 

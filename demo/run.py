@@ -10,11 +10,13 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from demo.door import door_of, open_door
 from demo.ledger import Ledger
 from demo.signposts import prepare_one_more, print_signposts
 from demo.story import Story
 from embedded import stack
 from embedded.debian import PackageMissing
+from embedded.ports import LOOPBACK, free_port
 from embedded.process import ServerFailed
 
 
@@ -55,8 +57,10 @@ async def _play(
     def report(line: str) -> None:
         console.print(f"  [dim]started[/] {line}")
 
+    door_port = free_port()
+    settings = {"NAMEPLATE_UI_RETURN_URL": f"http://{LOOPBACK}:{door_port}/"}
     async with (
-        stack.start(home, ca=ca, report=report) as running,
+        stack.start(home, ca=ca, report=report, control=settings) as running,
         httpx.AsyncClient(base_url=running.api_url + "/", timeout=30.0, trust_env=False) as http,
     ):
         story = Story(running, http, ledger, console)
@@ -66,6 +70,7 @@ async def _play(
         console.print(ledger.table())
         if not once and ledger.all_held:
             await prepare_one_more(story)
-            print_signposts(running, story, console)
-            await stop.wait()
+            async with open_door(door_of(story, door_port)) as door:
+                print_signposts(running, story, console, door)
+                await stop.wait()
             console.print("\nStopping.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from demo import shell
+from demo.door import Door
 from demo.story import Story
 from embedded.ports import LOOPBACK
 from embedded.stack import PLATFORM, Stack
@@ -18,7 +20,7 @@ async def prepare_one_more(story: Story) -> None:
     await story.stack.dns.replace(ONE_MORE, "CNAME", target)
 
 
-def print_signposts(stack: Stack, story: Story, console: Console) -> None:
+def print_signposts(stack: Stack, story: Story, console: Console, door: Door) -> None:
     roots = stack.home / "roots.pem"
     roots.write_text(stack.trust)
     token = stack.home / "token"
@@ -41,6 +43,11 @@ def print_signposts(stack: Stack, story: Story, console: Console) -> None:
     ):
         addresses.add_row(what, where)
     console.print(addresses)
+    console.print("\n[bold]To open in a browser[/], each as from a button of the platform's own page")
+    for name in door.people:
+        console.print(f"{door.of(name)}", soft_wrap=True, highlight=False, markup=False)
+    shell_file = shell.write(stack, story.brand.token, stack.identity.operator_token(lifetime=24 * 3600))
+    console.print(f"\n[bold]In another terminal[/], to go on as docs/start.md does: . {shell_file}", soft_wrap=True)
     console.print(f"\n[bold]To copy[/] (the token of {story.brand.name} is in {token})")
     api = f'curl -sS -H "Authorization: Bearer $(cat {token})"'
     visit = f"curl -sS --cacert {roots}"

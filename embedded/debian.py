@@ -34,12 +34,17 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "nghttp2-client": ("usr/bin/h2load",),
     "knot": ("usr/sbin/knotd", "usr/sbin/knotc"),
     "unbound": ("usr/sbin/unbound",),
+    "chromium": ("usr/lib/chromium/chromium",),
+    "prometheus": ("usr/bin/prometheus", "usr/bin/promtool"),
+    "pgbouncer": ("usr/sbin/pgbouncer",),
+    "postgresql-15": ("usr/lib/postgresql/15/bin/postgres", "usr/lib/postgresql/15/bin/initdb"),
+    "systemd": ("usr/bin/systemd-analyze",),
     # pip itself, for a Python whose package of `venv` is not installed
     "python3-pip-whl": ("usr/share/python-wheels/pip-*.whl",),
 }
 """The files that we use, by package; a name may hold wildcards."""
 
-UNPACKED_ONLY = frozenset({"knot", "unbound"})
+UNPACKED_ONLY = frozenset({"knot", "unbound", "prometheus", "pgbouncer", "postgresql-15", "systemd"})
 """Packages that start a service of the machine when they are installed, on a port that others use."""
 
 

@@ -81,6 +81,15 @@ class OpenBao:
             raise ServerFailed("OpenBao is stopped")
         return self._process.pid
 
+    @property
+    def unseal_key(self) -> str:
+        return self._unseal_key
+
+    async def inherit(self, other: OpenBao) -> None:
+        """Another server's snapshot was restored and unsealed here: its keys are ours now. Wait until it answers."""
+        self._unseal_key, self.root_token = other._unseal_key, other.root_token
+        await self._running().wait_ready(self._is_active)
+
     async def stop(self) -> None:
         """End the server; its data stay. Nothing happens when it is stopped already."""
         process, self._process = self._process, None

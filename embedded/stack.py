@@ -66,6 +66,19 @@ class Stack:
         return f"http://{LOOPBACK}:{self.api_port}/api/v1"
 
     @property
+    def ui_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.api_port}"
+
+    async def hand_over(self, token: str, *, operator: bool = False) -> str:
+        """A link to the pages, good for a minute and once. `token`: of the tenant, or of the operator."""
+        path = "admin/portal/sessions" if operator else "portal/sessions"
+        async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+            answer = await client.post(f"{self.api_url}/{path}")
+        if answer.status_code != 201:
+            raise ServerFailed(f"no link to the pages: {answer.status_code} {answer.text}")
+        return str(answer.json()["url"])
+
+    @property
     def admin_url(self) -> str:
         return f"http://{LOOPBACK}:{self.admin_port}"
 
@@ -226,6 +239,7 @@ async def start(
                 "NAMEPLATE_CONTROL_DATABASE_URL": postgres.dsn("nameplate", "nameplate_control"),
                 "NAMEPLATE_API_DATABASE_URL": postgres.dsn("nameplate", "nameplate_api"),
                 "NAMEPLATE_API_LISTEN": f"{LOOPBACK}:{api_port}",
+                "NAMEPLATE_UI_URL": f"http://{LOOPBACK}:{api_port}",
                 "NAMEPLATE_APEX_IPV4": LOOPBACK,
                 **challenges,
                 "NAMEPLATE_JWT_JWKS_FILE": str(home / "jwks.json"),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from core.trace import NOTHING, Tracer
 from sidecar.administration import Administration
 from sidecar.checks import Checks
 from sidecar.directory.service import DirectoryService
@@ -37,7 +38,13 @@ if TYPE_CHECKING:
     from sidecar.discovery import Discovery
 
 # A third of all modules, which no check needs.
-LATE = ("sidecar.discovery", "sidecar.admin", "sidecar.metrics", "sidecar.authz.client_examination")
+LATE = (
+    "sidecar.discovery",
+    "sidecar.admin",
+    "sidecar.explain.questions",
+    "sidecar.metrics",
+    "sidecar.authz.client_examination",
+)
 
 # Seconds. While the directory is read, checks are first in line for the processor; if it takes longer, who looks after
 # the process is told that it is alive.
@@ -55,6 +62,8 @@ WATCH_INTERVAL = 0.25
 LOST_INTERVAL = 10.0
 # Calls under way take at most authz's LOAD_DEADLINE; a longer one is stuck.
 DRAIN_GRACE = 2.0
+# For the last spans.
+TRACES_DRAIN = 1.0
 
 ADMIN = "administration"
 
@@ -72,12 +81,13 @@ class Sidecar:
         self._link = link
         self._replace = replace
         self.directory = DirectoryService(
-            dsn=settings.sidecar_database_url.get_secret_value(),
+            settings.database(),
             platform_domain=settings.platform_domain,
             sidecar=settings.sidecar_id,
             state_dir=settings.state_dir,
             capacity=settings.directory_capacity,
             misses_per_second=settings.misses_per_second,
+            listen=settings.listen_database(),
         )
         # Control counts on what was told under our name for as long as we answer under our addresses, no longer.
         # From the first word on: the feed says once a connection what has ended lately.
@@ -89,6 +99,7 @@ class Sidecar:
         self._xds_endpoint = Endpoint(settings.xds_address, settings.tls(), replace=replace)
         self._administration = Administration(settings.admin_listen, replace=replace)
         self.discovery: Discovery | None = None
+        self._tracer: Tracer = NOTHING
         self._parts = Parts()
         self._stopped: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._published = False
@@ -174,13 +185,25 @@ class Sidecar:
         from sidecar.discovery import Discovery  # noqa: PLC0415
 
         self.discovery = Discovery(self._settings, self.directory, self.ended)
+        await self._trace(self.discovery)
         self.checks.routing.envoys = self.discovery.secrets.envoys
         for name, part in self.discovery.parts().items():
             self._parts.keep_running(name, part)
         return self.discovery
 
+    async def _trace(self, discovery: Discovery) -> None:
+        """If an endpoint is set: in a thread, as the library takes 0.3 s to be imported."""
+        self._tracer = await asyncio.to_thread(self._settings.tracer, "nameplate-sidecar", self._settings.sidecar_id)
+        if self._tracer is not NOTHING:
+            from sidecar.traces import Traces  # noqa: PLC0415
+
+            traces = Traces(self._tracer, self._settings.sidecar_id)
+            self.directory.feed.intake.traces = traces
+            discovery.certificates.fetching = traces.fetching
+
     def _open_administration(self) -> None:
         from sidecar.admin import Admin  # noqa: PLC0415
+        from sidecar.explain.questions import Questions  # noqa: PLC0415
         from sidecar.metrics import Metrics  # noqa: PLC0415
 
         assert self.discovery is not None  # noqa: S101
@@ -192,8 +215,13 @@ class Sidecar:
             servers,
             self.discovery.secrets,
             self.discovery.resources,
+            self.discovery.vault,
+            self.readiness,
         )
         explain = self.discovery.explain(self.checks.policy, self.checks.routing, self.readiness)
+        questions = Questions(self._settings.sidecar_id, explain, self.directory.postgres)
+        self.directory.feed.on_question = questions.heard
+        self._parts.keep_running("questions", questions.run)
         answering = self._administration.serve(Admin(self.readiness, metrics.read, explain))
         self._parts.keep(ADMIN, answering, lambda: self.stop(Stop.ADMIN_ENDED))
 
@@ -281,4 +309,6 @@ class Sidecar:
         await self._parts.end(lasting=ADMIN)
         if self.discovery is not None:
             await self.discovery.close()
+        if self._tracer is not NOTHING:
+            await asyncio.to_thread(self._tracer.close, TRACES_DRAIN)
         log.info("sidecar_ended", why=why.name.lower())

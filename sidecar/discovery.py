@@ -41,9 +41,9 @@ class Discovery:
         self.vault = Vault(
             settings.vault_addr,
             mount=settings.vault_mount,
-            role_id=settings.vault_role_id,
-            secret_id=settings.secret_id,
+            login=settings.vault_login(),
             ca_file=settings.vault_ca_file,
+            namespace=settings.vault_namespace,
         )
         self._directory = directory
         self._lane = settings.lane

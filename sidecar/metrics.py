@@ -11,20 +11,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.core import Metric
 
+from core.families import Families, build_info, counter, gauge, summary
 from sidecar.directory.stats import DirectoryStats
 from sidecar.edge.stats import EdgeStats
 from sidecar.grpcfast import Server
-
-PREFIX = "nameplate_"
+from sidecar.readiness import Readiness
 
 
 class Secrets(Protocol):
     def stats(self) -> Mapping[str, float]: ...
 
     def type_stats(self) -> Mapping[str, Mapping[str, float]]: ...
+
+    def platform_expiry(self) -> float | None: ...
 
     def expiries(self) -> Iterable[tuple[str, float]]: ...
 
@@ -38,6 +39,19 @@ class Resources(Protocol):
     def stats(self) -> Mapping[str, float]: ...
 
 
+class Vault(Protocol):
+    """sidecar.certs.vault.Vault"""
+
+    @property
+    def away(self) -> bool: ...
+
+    @property
+    def answers(self) -> Mapping[str, int]: ...
+
+    @property
+    def answer_seconds(self) -> float: ...
+
+
 class Metrics:
     """`checks`: checks answered, by outcome. `servers`: by what their socket is for."""
 
@@ -49,6 +63,8 @@ class Metrics:
         servers: Mapping[str, Server],
         secrets: Secrets,
         resources: Resources,
+        vault: Vault,
+        readiness: Callable[[], Readiness],
     ) -> None:
         self._directory = directory
         self._edge = edge
@@ -56,6 +72,8 @@ class Metrics:
         self._servers = servers
         self._secrets = secrets
         self._resources = resources
+        self._vault = vault
+        self._readiness = readiness
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
 
@@ -65,22 +83,31 @@ class Metrics:
         edge = self._edge()
         types = self._secrets.type_stats()
         servers = list(server_families(self._servers))
-        expiries = list(self._secrets.expiries())
+        platform, expiries = self._secrets.platform_expiry(), list(self._secrets.expiries())
         resources, left_out = self._resources.stats(), Counter(kind for kind, _ in self._resources.left_out)
+        vault, ready = list(vault_families(self._vault)), self._readiness().ready
 
         def families() -> Iterator[Metric]:
+            yield build_info("sidecar")
+            yield gauge("ready", "1 if /readyz says that Envoy's checks and streams are answered.", ready)
             yield from directory_families(directory)
             yield from edge_families(edge)
             yield counter("checks", "Answered ext_authz checks.", checks, "outcome")
             yield from servers
             yield from secret_families(secrets)
             yield from type_families(types)
+            yield from vault
             yield gauge("xds_left_out", "Rows of which nothing can be built for Envoy, by kind.", left_out, "kind")
             yield summary(
                 "xds_build_seconds",
                 "Builds of Envoy's configuration, in processor time.",
                 resources["builds"],
                 resources["build_seconds"],
+            )
+            yield gauge(
+                "platform_certificate_not_after_timestamp_seconds",
+                "End of validity of the platform's own certificate.",
+                {} if platform is None else platform,
             )
             yield gauge(
                 "certificate_not_after_timestamp_seconds",
@@ -91,14 +118,6 @@ class Metrics:
             yield from self._process.collect()
 
         return lambda: generate_latest(Families(families))
-
-
-class Families(Collector):
-    def __init__(self, families: Callable[[], Iterator[Metric]]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        return self._families()
 
 
 def directory_families(stats: DirectoryStats) -> Iterator[Metric]:
@@ -171,10 +190,25 @@ def server_families(servers: Mapping[str, Server]) -> Iterator[Metric]:
     yield gauge("grpc_tasks", "Calls that wait, for PostgreSQL or for their client.", tasks, "socket")
 
 
+# `refused`: an answer of Vault's own; `later`: it is sealed, a standby or too busy.
+VAULT_OUTCOMES = ("ok", "refused", "later", "no_answer")
+
+
+def vault_families(vault: Vault) -> Iterator[Metric]:
+    yield gauge("vault_away", "1 while Vault does not answer as it should.", vault.away)
+    answers = dict.fromkeys(VAULT_OUTCOMES, 0) | dict(vault.answers)
+    yield counter("vault_requests", "Requests to Vault, by what came of them.", answers, "outcome")
+    seconds = "Requests to Vault, those without an answer included."
+    yield summary("vault_request_seconds", seconds, sum(vault.answers.values()), vault.answer_seconds)
+
+
 ANSWERS = ("served", "removed_unknown", "removed_invalid", "removed_unavailable", "removed_unfit")
 
 
 def secret_families(stats: Mapping[str, float]) -> Iterator[Metric]:
+    yield gauge("envoys", "Envoys that are connected and have asked for something.", stats["envoys"])
+    behind = "Envoys that have not yet answered all that they were told."
+    yield gauge("envoys_behind", behind, stats["envoys_behind"])
     yield gauge("secret_streams", "Open discovery streams.", stats["streams"])
     yield gauge("secret_subscriptions", "Names subscribed to, over all streams.", stats["subscriptions"])
     answers = {answer: stats[answer] for answer in ANSWERS}
@@ -204,28 +238,3 @@ def type_families(stats: Mapping[str, Mapping[str, float]]) -> Iterator[Metric]:
     yield counter("xds_resources_removed", "Resources that Envoy was told are not there.", each("removed"), "type")
     yield counter("xds_nacks", "Responses that Envoy rejected.", each("nacks"), "type")
     yield gauge("xds_rejected", "Resources of which some Envoy's last word was a rejection.", each("rejected"), "type")
-
-
-# A figure, or one for each value of a label, or for each tuple of values of several.
-Figures = float | Mapping[str, float] | Mapping[tuple[str, ...], float]
-
-
-def gauge(name: str, text: str, value: Figures, *labels: str) -> Metric:
-    return _filled(GaugeMetricFamily(PREFIX + name, text, labels=labels), value)
-
-
-def counter(name: str, text: str, value: Figures, *labels: str) -> Metric:
-    """The exposition adds `_total`."""
-    return _filled(CounterMetricFamily(PREFIX + name, text, labels=labels), value)
-
-
-def summary(name: str, text: str, count: float, total: float) -> Metric:
-    """`{name}_count` and `{name}_sum`."""
-    return SummaryMetricFamily(PREFIX + name, text, count_value=int(count), sum_value=total)
-
-
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, value: Figures) -> Metric:
-    figures = value if isinstance(value, Mapping) else {(): value}
-    for key, figure in figures.items():
-        family.add_metric((key,) if isinstance(key, str) else key, figure)
-    return family

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, FilePath, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from core.database import Access
 from core.errors import NameplateError
-from core.settings import PREFIX, HostnameSetting, PostgresqlUrl, VaultSettings, complaints
+from core.settings import PREFIX, HostnameSetting, PostgresqlUrl, VaultSettings, access, complaints
+from core.trace_settings import TraceSettings
 from sidecar.listen import (
     Address,
     ListenError,
@@ -46,12 +48,20 @@ def _explained(parse: Any, value: Any) -> Any:
         raise ValueError(error.message) from error
 
 
-class SidecarSettings(VaultSettings):
+class SidecarSettings(VaultSettings, TraceSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=True
     )
 
     sidecar_database_url: PostgresqlUrl = Field(description="PostgreSQL, as role nameplate_sidecar.")
+    sidecar_database_password_file: Path | None = Field(
+        None, description="That role's password, instead of in the URL; read for each connection."
+    )
+    sidecar_listen_database_url: PostgresqlUrl | None = Field(
+        None,
+        description="PostgreSQL itself, where NAMEPLATE_SIDECAR_DATABASE_URL leads to a pooler in transaction mode, "
+        "such as PgBouncer (docs/postgresql.md).",
+    )
     sidecar_id: str = Field(
         "",
         max_length=200,
@@ -64,7 +74,8 @@ class SidecarSettings(VaultSettings):
         UnixAddress(Path("/run/nameplate/check.sock")), description="Envoy's checks: unix:PATH or HOST:PORT."
     )
     xds_address: Annotated[Address, NoDecode, BeforeValidator(_address)] = Field(
-        UnixAddress(Path("/run/nameplate/xds.sock")), description="Envoy's secrets: unix:PATH or HOST:PORT."
+        UnixAddress(Path("/run/nameplate/xds.sock")),
+        description="What Envoy is told (ADS, LDS, RDS, CDS, EDS, SDS): unix:PATH or HOST:PORT.",
     )
     tls_cert_file: FilePath | None = Field(None, description="PEM chain; the three are needed for HOST:PORT.")
     tls_key_file: FilePath | None = Field(None, description="PEM key.")
@@ -80,10 +91,15 @@ class SidecarSettings(VaultSettings):
     admin_listen: Annotated[TcpAddress, NoDecode, BeforeValidator(_tcp_address)] = Field(
         TcpAddress("127.0.0.1", 9902), description="HOST:PORT of /livez, /readyz, /metrics and /explain; plain HTTP."
     )
-    state_dir: Path = Field(Path("/var/lib/nameplate"), description="Where the directory's snapshot is kept.")
+    state_dir: Path = Field(
+        Path("/var/lib/nameplate"),
+        description="Where the snapshots are kept: names, tenants, services, what clients must show; never keys.",
+    )
     directory_capacity: int = Field(2_000_000, ge=1, description="Names in memory; above, a miss is loaded.")
     misses_per_second: int = Field(200, ge=1, description="Loads from PostgreSQL a second, at most.")
-    log_level: str = Field("info", pattern=r"^(debug|info|warning|error)$")
+    log_level: str = Field(
+        "info", pattern=r"^(debug|info|warning|error)$", description="debug, info, warning or error."
+    )
 
     @field_validator("listen_address")
     @classmethod
@@ -129,6 +145,20 @@ class SidecarSettings(VaultSettings):
             name = f"{socket.gethostname()}:{self.admin_listen.port or os.getpid()}"
             object.__setattr__(self, "sidecar_id", name)
         return self
+
+    @model_validator(mode="after")
+    def _database(self) -> SidecarSettings:
+        self.database()
+        self.listen_database()
+        return self
+
+    def database(self) -> Access:
+        pooled = self.sidecar_listen_database_url is not None
+        return access("SIDECAR_DATABASE", self.sidecar_database_url, self.sidecar_database_password_file, pooled=pooled)
+
+    def listen_database(self) -> Access:
+        url = self.sidecar_listen_database_url or self.sidecar_database_url
+        return access("SIDECAR_LISTEN_DATABASE", url, self.sidecar_database_password_file)
 
     def listener_plan(self) -> ListenerPlan:
         return ListenerPlan(

@@ -5,7 +5,7 @@ The routes, the OpenAPI document and the tests are made from this table, so they
 
 from __future__ import annotations
 
-from api.operations import admin, client_auth, domains, notifications, propagation, uploads
+from api.operations import admin, client_auth, domains, notifications, overview, portal, propagation, uploads
 from api.operations.operation import Operation
 
 PREFIXES = ("/api/v1", "/v1")
@@ -16,5 +16,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *client_auth.OPERATIONS,
     *propagation.OPERATIONS,
     *notifications.OPERATIONS,
+    *portal.OPERATIONS,
     *admin.OPERATIONS,
+    *overview.OPERATIONS,
 )

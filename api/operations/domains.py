@@ -122,11 +122,25 @@ OPERATIONS: tuple[Operation, ...] = (
         problems=(*EVERYWHERE, *QUERY, "domain_not_found", "verification_too_soon"),
     ),
     Operation(
+        name="pauseDomain",
+        method="POST",
+        path="/domains/{id}/pause",
+        summary="Order and renew nothing for a domain until it is resumed",
+        description="It is served as long as its certificate lasts; you are warned before that ends. Only resuming it "
+        "ends the pause. Its DNS is looked at as before, for it says whose the name is.",
+        parameters=("id", "X-Request-Id"),
+        body="Nothing",
+        body_required=False,
+        successes={200: Success("It is paused, now or already.", "Domain")},
+        problems=(*EVERYWHERE, *QUERY, *NO_BODY, "domain_not_found", "domain_not_pausable", "pause_too_soon"),
+    ),
+    Operation(
         name="resumeDomain",
         method="POST",
         path="/domains/{id}/resume",
-        summary="Try again what was paused or has failed",
-        description="A failed domain has a new window to be proven; a paused certificate is tried for at once.",
+        summary="Go on with what was paused or has failed",
+        description="A failed domain has a new window to be proven; a certificate that is wanted is tried for at once. "
+        "What was paused by request goes on where it was: no order is spent on a certificate that is not due.",
         parameters=("id", "X-Request-Id"),
         body="Nothing",
         body_required=False,

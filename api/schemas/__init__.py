@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from api.schemas import admin, client_auth, domains, notifications, propagation, uploads
+from api.schemas import admin, client_auth, domains, notifications, overview, portal, propagation, uploads
 from api.schemas.schema import CODE, TEXT, WHO, Schema
 
 SCHEMAS: Mapping[str, Schema] = {
@@ -13,7 +13,9 @@ SCHEMAS: Mapping[str, Schema] = {
     **client_auth.SCHEMAS,
     **propagation.SCHEMAS,
     **notifications.SCHEMAS,
+    **portal.SCHEMAS,
     **admin.SCHEMAS,
+    **overview.SCHEMAS,
     "Problem": {
         "type": "object",
         "description": "RFC 9457. `code` is what programs compare; further members depend on it.",

@@ -145,7 +145,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "certExpiry": {**nullable(MOMENT), "description": "Of the certificate that is in use."},
             "renewAt": {
                 **nullable(MOMENT),
-                "description": "When the managed certificate's renewal begins; null while there is none.",
+                "description": "When the managed certificate's renewal begins; null where none is planned.",
             },
             "challenges": {
                 "type": "array",

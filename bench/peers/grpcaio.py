@@ -19,11 +19,11 @@ from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 
 from core import log as logs
+from core.families import Families, counter
 from sidecar.admin import Admin, AdminServer
 from sidecar.authz.check import Checker
 from sidecar.authz.policy import Pending
 from sidecar.directory.service import DirectoryService
-from sidecar.metrics import Families, counter
 from sidecar.readiness import Readiness
 from sidecar.settings import SidecarSettings, read_settings
 
@@ -51,7 +51,7 @@ async def serve(settings: SidecarSettings) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     directory = DirectoryService(
-        dsn=settings.sidecar_database_url.get_secret_value(),
+        settings.database(),
         platform_domain=settings.platform_domain,
         sidecar=settings.sidecar_id,
         state_dir=settings.state_dir,

@@ -23,7 +23,7 @@ from bench.simulate.world import Fault, Trouble, World
 from control.certificates import backoff, renewal
 from control.certificates.renewals import OUTSTANDING
 from control.certificates.troubles import PAUSED
-from control.domains import watch
+from control.domains import states, watch
 from control.limits import refusal
 from control.limits.policy import LETSENCRYPT, Policy
 from control.limits.spending import LimitReached
@@ -66,6 +66,9 @@ class Platform:
                         self._at(trouble.end + watch.INTERVAL * self._random.random(), "returned", number, which)
                 elif trouble.end is not None:
                     self._at(trouble.end + trouble.noticed, "asked", number)
+            if site.name.pause is not None:
+                self._at(site.name.pause[0], "paused", number)
+                self._at(site.name.pause[1], "resumed", number)
         if self._ca.renewal_information:
             self._at(self._world.incident, "incident", 0)
         while self._events and self._events[0][0] < self._world.end:
@@ -124,7 +127,7 @@ class Platform:
     def _on_asked(self, now: datetime, number: int, _: int) -> None:
         """The tenant has mended what it was told of, and asks for another try."""
         site = self._sites[number]
-        if site.name.wrong(now) is not None:
+        if site.name.wrong(now) is not None or site.paused_from is not None:
             return
         if site.ssl == "paused":
             site.step("resumed")
@@ -140,7 +143,7 @@ class Platform:
     def _on_looked(self, now: datetime, number: int, _: int) -> None:
         """The pre-flight of a paused domain, which has a certificate to lose."""
         site = self._sites[number]
-        if site.ssl != "paused":
+        if site.ssl != "paused" or site.paused_from is not None:
             return
         if site.status == "moved" or (site.name.wrong(now) is not None and self._random.random() < FORESEEN):
             self._at(now + backoff.delay(PAUSED, 1), "looked", number)
@@ -148,6 +151,30 @@ class Platform:
         site.step("resumed")
         site.failures = 0
         self._again(site, number, now)
+
+    def _on_paused(self, now: datetime, number: int, _: int) -> None:
+        """By its tenant: an order that is at the CA stays there, and nothing else is planned."""
+        site = self._sites[number]
+        if site.status not in states.PROVEN:
+            return
+        site.paused_from = "error" if site.ssl == "paused" else site.ssl
+        site.step("paused_by_tenant")
+        site.version += 1
+        self._queue.remove(number)
+        self._renewing.discard(number)
+
+    def _on_resumed(self, now: datetime, number: int, _: int) -> None:
+        site = self._sites[number]
+        if site.paused_from is None:
+            return
+        site.step(f"back_to_{site.paused_from}")
+        site.paused_from, site.failures = None, 0
+        if site.status == "moved":
+            return
+        if site.ssl in states.STORED:
+            self._plan(site, number, now)
+        else:
+            self._again(site, number, now)
 
     def _on_incident(self, now: datetime, _number: int, _version: int) -> None:
         for number, site in enumerate(self._sites):
@@ -158,7 +185,9 @@ class Platform:
 
     def _on_expired(self, now: datetime, number: int, serial: int) -> None:
         site = self._sites[number]
-        if site.serial == serial:
+        if site.serial == serial and site.paused_from is not None:
+            self.outcome.expired_paused += 1
+        elif site.serial == serial:
             if site.name.wrong(now) is None:
                 self.outcome.expired_right += 1
             else:

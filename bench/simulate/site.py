@@ -29,6 +29,7 @@ class Site:
     sent: bool = False  # an order is at the CA
     exempt: bool = False  # the order that was counted last
     waiting_since: datetime | None = None
+    paused_from: str | None = None  # by its tenant
 
     def step(self, event: str) -> None:
         """Raises IllegalTransition: then the model, or the table, is wrong."""
@@ -54,7 +55,7 @@ class Outcome:
     """`renewed`: when each was. `first_waits`: seconds from proof to the first certificate, by the name's number.
 
     `margins`: what was left of a lifetime at its renewal. `expired_right`, `expired_wrong`: certificates that ran out,
-    by whether the name's DNS was right just then.
+    by whether the name's DNS was right just then; `expired_paused`: by their tenants' will.
     """
 
     renewed: list[datetime] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Outcome:
     margins: list[float] = field(default_factory=list)
     expired_right: int = 0
     expired_wrong: int = 0
+    expired_paused: int = 0
     served_at_end: int = 0
     longest_queue: int = 0
     waited_for_limit: Counter[str] = field(default_factory=Counter)

@@ -53,6 +53,7 @@ class Name:
     registered_domain: str
     registered_at: datetime
     troubles: tuple[Trouble, ...]
+    pause: tuple[datetime, datetime] | None = None  # when its tenant pauses it, and resumes it
 
     def wrong(self, now: datetime) -> Trouble | None:
         for trouble in self.troubles:

@@ -23,6 +23,7 @@ from control.acme.network import CHAIN, Answer, Network
 from control.acme.order import Authorization, Challenge, NotAcme, Order
 from control.acme.problems import BLANK, AcmeMisconfigured, AcmeRefused, AcmeUnavailable
 from control.acme.renewal_info import RenewalInfo
+from core import trace
 from core.certificate import ari_id
 
 DEADLINE = 60.0  # seconds for a request with all its retries
@@ -57,7 +58,7 @@ class Client:
 
     async def meta(self) -> Meta:
         """What the CA says of itself."""
-        return (await self._call(self._network.directory)).meta
+        return (await self._call(self._network.directory, "directory")).meta
 
     def key_authorization(self, token: str) -> str:
         """RFC 8555 section 8.1. A secret until the name is validated; never in a log."""
@@ -79,7 +80,7 @@ class Client:
         order. That one counts against the CA's limits: `before_plain` is awaited before it is sent, and may
         raise. `Order.replaces` says what the CA has taken.
         """
-        directory = await self._call(self._network.directory)
+        directory = await self._call(self._network.directory, "directory")
         if profile is not None and profile not in directory.meta.profiles:
             listed = ", ".join(sorted(directory.meta.profiles)) or "none"
             raise AcmeMisconfigured(
@@ -90,13 +91,13 @@ class Client:
             fields["profile"] = profile
         if replaces is not None and RENEWAL_INFO in directory.urls:
             try:
-                return await self._call(lambda: self._ordered({**fields, "replaces": replaces}))
+                return await self._call(lambda: self._ordered({**fields, "replaces": replaces}), "newOrder")
             except AcmeRefused as refused:
                 if refused.problem.name not in UNREPLACED:
                     raise
         if replaces is not None and before_plain is not None:
             await before_plain()
-        return await self._call(lambda: self._ordered(fields))
+        return await self._call(lambda: self._ordered(fields), "newOrder")
 
     async def renewal_info(self, certificate: x509.Certificate | str) -> RenewalInfo | None:
         """When the CA wants it to be renewed. None: the CA does not say such things, or not of this certificate.
@@ -117,23 +118,23 @@ class Client:
                 raise
             return RenewalInfo.from_json(answer.json(), answer.retry_after)
 
-        return await self._call(call)
+        return await self._call(call, "renewalInfo")
 
     async def order(self, url: str) -> Order:
         def call() -> Order:
             answer = self._post(url, None)
             return Order.from_json(answer.json(), url, answer.retry_after)
 
-        return await self._call(call)
+        return await self._call(call, "order")
 
     async def order_urls(self) -> AsyncIterator[tuple[str, ...]]:
         """The account's list of orders, a page at a time (section 7.1.2.1); nothing from a CA that keeps none."""
-        page = await self._call(self._orders_url)
+        page = await self._call(self._orders_url, "account")
         seen: set[str] = set()
         while page is not None and page not in seen:
             seen.add(page)
             try:
-                urls, page = await self._call(partial(self._orders_page, page))
+                urls, page = await self._call(partial(self._orders_page, page), "orders")
             except AcmeRefused as refused:
                 if refused.problem.type != BLANK:
                     raise
@@ -145,18 +146,18 @@ class Client:
             answer = self._post(url, None)
             return Authorization.from_json(answer.json(), url, answer.retry_after)
 
-        return await self._call(call)
+        return await self._call(call, "authorization")
 
     async def answer(self, challenge: Challenge) -> None:
         """Let the CA validate (section 7.5.1)."""
-        await self._call(lambda: self._post(challenge.url, {}))
+        await self._call(lambda: self._post(challenge.url, {}), "challenge")
 
     async def finalize(self, order: Order, csr: x509.CertificateSigningRequest) -> Order:
         def call() -> Order:
             answer = self._post(order.finalize, messages.CertificateRequest(csr=csr).to_json())
             return Order.from_json(answer.json(), order.url, answer.retry_after)
 
-        return await self._call(call)
+        return await self._call(call, "finalize")
 
     async def chain(self, order: Order) -> str:
         """The certificate chain of a valid order, PEM (section 7.4.2)."""
@@ -170,7 +171,7 @@ class Client:
                 raise AcmeUnavailable("a chain that is too long")
             return body.decode("ascii")
 
-        return await self._call(call)
+        return await self._call(call, "certificate")
 
     async def revoke(self, leaf: x509.Certificate, reason: int) -> None:
         """Signed with the account's key. `reason`: RFC 5280 section 5.3.1; left out for a CA that does not take it."""
@@ -186,7 +187,7 @@ class Client:
                 del request["reason"]
                 self._post(url, request)
 
-        await self._call(call)
+        await self._call(call, "revokeCert")
 
     def _post(self, url: str, payload: Mapping[str, Any] | None) -> Answer:
         try:
@@ -220,8 +221,10 @@ class Client:
             raise NotAcme("a list of orders that is not one")
         return tuple(one for one in orders if isinstance(one, str)), answer.next_page
 
-    async def _call(self, function: Callable[[], T]) -> T:
-        return await in_thread(function, self._deadline)
+    async def _call(self, function: Callable[[], T], resource: str) -> T:
+        """`resource`: as RFC 8555 section 7.1 names it."""
+        with trace.span(f"acme {resource}", "client", **{"server.address": self._network.host}):
+            return await in_thread(function, self._deadline)
 
 
 async def in_thread(function: Callable[[], T], deadline: float = DEADLINE) -> T:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from acme import jws
@@ -96,6 +97,11 @@ class Network:
 
     def close(self) -> None:
         self._session.close()
+
+    @property
+    def host(self) -> str:
+        """Of the CA."""
+        return urlsplit(self._directory_url).hostname or ""
 
     @property
     def known(self) -> Directory | None:

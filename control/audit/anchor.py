@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from prometheus_client import CollectorRegistry, Gauge
 
 from control import rounds
 from control.vault import Vault, VaultConflict, VaultError
@@ -78,13 +79,30 @@ class Anchor:
 FIRST = 10.0  # seconds after the start
 
 
+class AnchorMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.mismatch = Gauge(
+            "nameplate_audit_anchor_mismatch",
+            "1 if the audit log does not have the checkpoint that Vault has: it was changed, or is an older copy.",
+            registry=registry,
+        )
+        self.anchored = Gauge(
+            "nameplate_audit_anchored_timestamp_seconds",
+            "When the audit log's end was last seen to be in Vault; 0: not since the start.",
+            registry=registry,
+        )
+
+
 class Anchoring:
     """`every`: seconds between two checkpoints."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], vault: Vault, every: float = EVERY) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[Any], vault: Vault, every: float = EVERY, metrics: AnchorMetrics | None = None
+    ) -> None:
         self._pool = pool
         self._vault = vault
         self._every = every
+        self._metrics = metrics
 
     async def run(self) -> None:
         """For as long as the process lives; the first soon after its start, because some do not live long."""
@@ -95,6 +113,15 @@ class Anchoring:
             await self.anchor()
         except AnchorMismatch as error:
             log.error("audit_anchor_mismatch", reason=str(error))
+            self._show(mismatch=True)
+        else:
+            self._show(mismatch=False)
+
+    def _show(self, *, mismatch: bool) -> None:
+        if self._metrics is not None:
+            self._metrics.mismatch.set(mismatch)
+            if not mismatch:
+                self._metrics.anchored.set_to_current_time()
 
     async def anchor(self) -> None:
         """Make the checkpoints that are due, and take the last one to Vault.

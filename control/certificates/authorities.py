@@ -98,6 +98,27 @@ class _Trouble:
     until: datetime | None = None
 
 
+@dataclass(slots=True)
+class _Met:
+    """How it has answered last: (code, sentence, when), and when it did what it was asked."""
+
+    failure: tuple[str, str, datetime] | None = None
+    success: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What this process knows of a CA. `until`: it is passed over before then. `failure`: code, sentence, when."""
+
+    name: str
+    directory_url: str
+    failures: int
+    outages: int
+    until: datetime | None
+    failure: tuple[str, str, datetime] | None
+    success: datetime | None
+
+
 class Authorities:
     """`now`: for what is out until when. No two may have one directory."""
 
@@ -116,6 +137,7 @@ class Authorities:
         self._now = now
         self._alarm = alarm
         self._trouble = {one.directory_url: _Trouble() for one in authorities}
+        self._met = {one.directory_url: _Met() for one in authorities}
         for one in authorities:
             self._show(one, out=False)
 
@@ -157,6 +179,7 @@ class Authorities:
 
     def back(self, authority: Authority) -> None:
         """It has done what it was asked."""
+        self._met[authority.directory_url].success = self._now()
         if self._trouble[authority.directory_url] != _Trouble():
             self._trouble[authority.directory_url] = _Trouble()
             log.info("ca_back", ca=authority.name)
@@ -166,6 +189,7 @@ class Authorities:
 
     def failed(self, authority: Authority, error: AcmeError) -> None:
         """An error of the CA's. It is out when it says for how long, or after several outages without a success."""
+        self._met[authority.directory_url].failure = (error.code, error.message, self._now())
         if not error.meaning.outage:
             return
         trouble = self._trouble[authority.directory_url]
@@ -175,6 +199,16 @@ class Authorities:
         trouble.outages += 1
         wait = max(error.retry_after or timedelta(0), backoff.delay(OUT, trouble.outages))
         self.out(authority, self._now() + min(wait, LONGEST_OUT))
+
+    def health(self) -> Sequence[Health]:
+        """Of each CA, in the operator's order."""
+        known = ((one, self._trouble[one.directory_url], self._met[one.directory_url]) for one in self._all)
+        return [
+            Health(
+                one.name, one.directory_url, trouble.failures, trouble.outages, trouble.until, met.failure, met.success
+            )
+            for one, trouble, met in known
+        ]
 
     def count(self, authority: Authority, outcome: str) -> None:
         """`outcome`: issued, or the code of what came instead."""

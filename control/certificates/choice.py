@@ -21,6 +21,7 @@ from control.certificates.ledger import Ledger, Served
 from control.certificates.orders import OpenOrder
 from control.jobs import Job
 from control.limits.limits import LimitReached
+from core import trace
 from core.domain import Domain, Finding
 
 # An order that was sent is waited for so long while its CA is out; a new one elsewhere is quicker then.
@@ -80,7 +81,14 @@ class Choice:
     async def candidates(self, domain: Domain, kind: str) -> Sequence[Authority]:
         """Raises PreflightFailed."""
         candidates = self._authorities.in_order()
-        return candidates if self._preflight is None else await self._preflight.usable(domain, candidates, kind)
+        if self._preflight is None:
+            return candidates
+        with trace.span("pre-flight", hostname=domain.hostname, challenge=kind) as span:
+            try:
+                return await self._preflight.usable(domain, candidates, kind)
+            except PreflightFailed as failed:
+                span.fail(failed.finding.code)
+                raise
 
     async def order(self, job: Job, candidates: Sequence[Authority]) -> Chosen:
         """Raises LimitReached of the CA that has room first, and what an account's opening raises for the last CA."""

@@ -1,6 +1,6 @@
 """What an issuance writes down in PostgreSQL, beside its orders.
 
-All methods raise DomainGone, LeaseLost, and asyncpg's errors (see control.certificates.held).
+All methods raise DomainGone, LeaseLost, Paused, and asyncpg's errors (see control.certificates.held).
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class Ledger:
         self.orders = Orders(pool, actor, limits)
         self._told: dict[str, datetime] = {}  # by code, so that a trouble of all domains asks PostgreSQL once
 
-    async def domain(self, job: Job) -> Domain:
-        """The domain, if there is still something to do for it."""
-        async with self._held.by(job) as (_, domain):
+    async def domain(self, job: Job, *, paused_too: bool = False) -> Domain:
+        """The domain, if there is still something to do for it. Does not raise Paused if `paused_too`."""
+        async with self._held.by(job, paused_too=paused_too) as (_, domain):
             return domain
 
     async def served(self, job: Job) -> Served | None:
@@ -214,9 +214,13 @@ class Ledger:
             return await transaction_id(connection)
 
     async def loaded(self, job: Job, seen: Seen | None = None) -> None:
-        """The sidecars can serve the certificate: the domain goes live, if it is not. `seen`: how many have said so."""
-        async with self._held.by(job) as (connection, domain):
-            if domain.ssl_finding is not None:  # trouble after the certificate was recorded, and it is over
+        """The sidecars can serve the certificate: the domain goes live, if it is not. `seen`: how many have said so.
+
+        A paused one too: nothing more is attempted for that.
+        """
+        async with self._held.by(job, paused_too=True) as (connection, domain):
+            # Trouble after the certificate was recorded, and it is over.
+            if domain.ssl_finding is not None and domain.paused_from is None:
                 await connection.execute("UPDATE custom_domains SET ssl_finding = NULL WHERE id = $1", domain.id)
             if domain.status == "verified":
                 await transition.apply(

@@ -43,6 +43,7 @@ from control.certificates.authorities import Authorities
 from control.certificates.challenges import DelegatedZone, Dns01, Http01, Solver, kind_of
 from control.certificates.choice import Choice, Chosen, Preflight, PreflightFailed
 from control.certificates.exchange import Exchange, OrderFailed
+from control.certificates.held import Paused
 from control.certificates.key import PendingKey
 from control.certificates.ledger import Ledger
 from control.certificates.patience import OutOfPatience
@@ -50,7 +51,7 @@ from control.certificates.placement import Placement
 from control.certificates.propagation import Propagation, Seen
 from control.certificates.troubles import Troubles
 from control.dns.update import DnsUpdateError
-from control.domains.states import PROVEN
+from control.domains.states import PROVEN, STORED
 from control.domains.transition import DomainGone
 from control.jobs import Done, Job, LeaseLost, Outcome
 from control.limits.limits import LimitReached
@@ -155,9 +156,16 @@ class Obtainer:
         except DomainGone:
             log.info("domain_gone")
             return Done()
+        except Paused:
+            log.info("domain_paused")
+            return Done()  # resuming asks for a job
 
     async def _run(self, job: Job, troubles: Troubles) -> Outcome:
-        domain = await self._ledger.domain(job)
+        domain = await self._ledger.domain(job, paused_too=True)
+        if domain.paused_from in STORED and domain.status == "verified":
+            return await self._load(job, domain, None)  # it is paid for, and served as one that was paused later is
+        if domain.paused_from is not None:
+            raise Paused(domain.id)
         if domain.ssl_status == "paused" and domain.status in PROVEN:
             if domain.status == "moved":
                 return troubles.paused()
@@ -167,12 +175,16 @@ class Obtainer:
                 return await troubles.still_paused(failed.finding)
             domain = await self._ledger.resumed(job)
         if domain.status not in ("verified", "active") or domain.ssl_status == "paused":
-            if domain.ssl_status in ("issued", "renewed"):  # so that its next certificate has a key of its own
+            if domain.ssl_status in STORED:  # so that its next certificate has a key of its own
                 await self._vault.destroy(pending_key_path(domain.id))
             return Done()  # failed, moved away, or to be verified again
         xid = None
-        if domain.ssl_status not in ("issued", "renewed"):
+        if domain.ssl_status not in STORED:
             xid = await self._issue(job, domain, troubles)
+        return await self._load(job, domain, xid)
+
+    async def _load(self, job: Job, domain: Domain, xid: int | None) -> Outcome:
+        """`xid`: of the transaction that made the certificate known; None: an earlier run's."""
         await self._vault.destroy(pending_key_path(domain.id))
         self._on_step("pending_key_destroyed")
         seen = await self._acknowledged(xid, domain.hostname)

@@ -1,6 +1,6 @@
 """The orders of domains as they are written down, and what they cost at the CA.
 
-All methods raise DomainGone, LeaseLost, and asyncpg's errors (see control.certificates.held).
+All methods raise DomainGone, LeaseLost, Paused, and asyncpg's errors (see control.certificates.held).
 """
 
 from __future__ import annotations

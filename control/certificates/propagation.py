@@ -6,7 +6,7 @@ Every replica hears every sidecar, so all of them know the same, a heartbeat aft
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,12 +15,15 @@ from typing import Any
 
 import structlog
 
+from core import trace
 from core.feed import SIGHTING_INTERVAL, SIGHTING_LIFETIME, Sighting
 
 # Seconds of listening until every sidecar that lives has said something: a heartbeat, and what may hold it up.
 HEARD_ALL = SIGHTING_INTERVAL + 1.0
 # Whoever may NOTIFY could make names up; an installation has hundreds of sidecars at most.
 MOST_SIDECARS = 10_000
+# Seconds for which one that is gone is still known by its name, to operators alone.
+REMEMBERED = 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -66,12 +69,25 @@ class Seen:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a sidecar said last. `age`: seconds ago."""
+
+    sighting: Sighting
+    age: float
+
+    @property
+    def live(self) -> bool:
+        return self.age <= SIGHTING_LIFETIME
+
+
 class Propagation:
     """`heard` is the listener's callback; `now` a monotonic clock in seconds."""
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
         self._since = now()
+        self.is_listening: Callable[[], bool] = lambda: True  # now
         self._sightings: dict[str, tuple[Sighting, float]] = {}
         self._news = asyncio.Event()
 
@@ -85,6 +101,8 @@ class Propagation:
         except ValueError:
             log.warning("sighting_unreadable", length=len(payload))
             return
+        if sighting.sidecar not in self._sightings and len(self._sightings) >= MOST_SIDECARS:
+            self._forget(SIGHTING_LIFETIME)
         if sighting.sidecar in self._sightings or len(self._sightings) < MOST_SIDECARS:
             self._sightings[sighting.sidecar] = (sighting, self._now())
             self._news.set()
@@ -92,9 +110,8 @@ class Propagation:
     def seen(self, xid: int, hostname: str | None = None) -> Seen:
         """How far the change of transaction `xid` has come. `hostname`: the one whose certificate it may be about."""
         now = self._now()
-        live = {name: pair for name, pair in self._sightings.items() if pair[1] >= now - SIGHTING_LIFETIME}
-        self._sightings = live
-        sightings = [sighting for sighting, _ in live.values()]
+        live = [pair for pair in self._sightings.values() if pair[1] >= now - SIGHTING_LIFETIME]
+        sightings = [sighting for sighting, _ in live]
         reached = [sighting.acknowledged(xid) for sighting in sightings]
         rejected = [0 if hostname is None else sighting.rejected.of(hostname) for sighting in sightings]
         return Seen(
@@ -104,9 +121,24 @@ class Propagation:
             reached=sum(reached),
             rejected=sum(min(pair) for pair in zip(rejected, reached, strict=True)),
             silent=sum(sighting.envoys is None for sighting in sightings),
-            age=max((now - heard_at for _, heard_at in live.values()), default=None),
+            age=max((now - heard_at for _, heard_at in live), default=None),
             heard_all=now >= self._since + HEARD_ALL,
         )
+
+    def all_heard(self) -> Sequence[Heard]:
+        """Of every sidecar that is alive, or was within the hour, by name."""
+        self._forget(REMEMBERED)
+        now = self._now()
+        return [Heard(sighting, now - heard_at) for _, (sighting, heard_at) in sorted(self._sightings.items())]
+
+    @property
+    def listening_for(self) -> float:
+        """Seconds; whoever is alive was heard after HEARD_ALL of them."""
+        return self._now() - self._since
+
+    def _forget(self, older: float) -> None:
+        since = self._now() - older
+        self._sightings = {name: pair for name, pair in self._sightings.items() if pair[1] >= since}
 
     async def applied(self, xid: int, bound: timedelta) -> Seen:
         """By the sidecars, or by as many as there are when the bound is over."""
@@ -128,6 +160,12 @@ class Propagation:
         `hostname`: the Envoys are waited for too, which may have to take its certificate. A control process that has
         just started waits one heartbeat before it believes that there is no sidecar.
         """
+        with trace.span("sidecars read it" if hostname is None else "envoys acknowledge it") as span:
+            seen = await self._wait(xid, bound, hostname)
+            span.set(sidecars=seen.known, seen=seen.seen)
+            return seen
+
+    async def _wait(self, xid: int, bound: timedelta, hostname: str | None) -> Seen:
         deadline = self._now() + bound.total_seconds()
         while True:
             seen = self.seen(xid, hostname)

@@ -154,7 +154,7 @@ async def replace_all(
                    renew_at = least(d.renew_at, now() + $2::interval * random())
                FROM (SELECT d.id FROM custom_domains d JOIN certificates c ON c.id = d.certificate_id
                      WHERE d.id > $1 AND d.deleted_at IS NULL AND d.status = 'active'
-                         AND d.ssl_status IN ('issued', 'renewed')
+                         AND coalesce(d.paused_from, d.ssl_status) IN ('issued', 'renewed')
                          AND ($3::text IS NULL OR c.directory_url = $3) AND ($4::text IS NULL OR c.issuer = $4)
                          AND ($5::text[] IS NULL OR c.serial = ANY($5))
                      ORDER BY d.id LIMIT $6 FOR UPDATE OF d) AS chosen

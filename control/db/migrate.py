@@ -1,7 +1,13 @@
-"""Migrations: the .sql files beside this one, in order, each once, in one transaction, under a lock, with checksums."""
+"""Migrations: the .sql files beside this one, in order, each once, under a lock, with checksums.
+
+Each is a transaction of its own: what it locks is free as soon as it is done, and no file waits for a table while it
+keeps others from those of the file before. The release before works meanwhile, in transactions that take these tables
+in their own order: whichever of the two PostgreSQL ends, a migration is tried again.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Sequence
@@ -11,10 +17,16 @@ from typing import Any
 
 import asyncpg
 
+from core.database import Access
 from core.errors import NameplateError
 
 # Any constant will do; it must only be ours. Held for the transaction, so a killed migration frees it.
 LOCK = 0x6E616D65706C6174
+# All who come after one that waits for a table wait too: so it waits for a moment, and lets them pass before the next.
+LOCK_TIMEOUT = "SET LOCAL lock_timeout = '3s'"
+TAKEN = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+TRIES = 20  # of a file
+PAUSE = 1.0  # seconds between two of them
 FILE_NAME = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
 
 
@@ -42,32 +54,54 @@ def available() -> Sequence[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
-async def migrate(dsn: str) -> Sequence[Migration]:
+async def migrate(address: Access | str) -> Sequence[Migration]:
     """Bring the database up to date; return what was applied. Raises MigrationError, and asyncpg's errors.
 
-    `dsn`: as a role that may create roles and own the tables. All or nothing: a failing file changes nothing.
+    `address`: as a role that may create roles and own the tables. A failing file changes nothing; those before it stay.
     """
-    connection = await asyncpg.connect(dsn)
+    # Nothing outlives a transaction and no statement has a name, so it may go through a pooler.
+    connection = await asyncpg.connect(**{**Access.of(address).options(), "statement_cache_size": 0})
+    done = []
     try:
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-            await connection.execute(
-                """CREATE TABLE IF NOT EXISTS schema_migrations (
-                       version INT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
-                       applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"""
-            )
-            waiting = pending(await applied(connection), available())
-            for migration in waiting:
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
-                    migration.version,
-                    migration.name,
-                    migration.checksum,
-                )
-        return waiting
+        while (migration := await _patiently(connection)) is not None:
+            done.append(migration)
+        return done
     finally:
         await connection.close()
+
+
+async def _patiently(connection: asyncpg.Connection[Any]) -> Migration | None:
+    """`_next`, tried again as long as others are in its way."""
+    for _ in range(TRIES - 1):
+        try:
+            return await _next(connection)
+        except TAKEN:
+            await asyncio.sleep(PAUSE)
+    return await _next(connection)
+
+
+async def _next(connection: asyncpg.Connection[Any]) -> Migration | None:
+    """Apply the first that is missing. None: none is."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        await connection.execute(LOCK_TIMEOUT)
+        await connection.execute(
+            """CREATE TABLE IF NOT EXISTS schema_migrations (
+                   version INT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
+                   applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"""
+        )
+        waiting = pending(await applied(connection), available())
+        if not waiting:
+            return None
+        migration = waiting[0]
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+            migration.version,
+            migration.name,
+            migration.checksum,
+        )
+        return migration
 
 
 async def applied(connection: asyncpg.Connection[Any]) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""What a tenant asks the workers to do for a domain of its own: look, resume, renew. Each inside a transaction.
+"""What a tenant asks the workers to do for a domain of its own: look, try again, renew. Each inside a transaction.
 
 A request is checked, its job asked for, the domain locked and the request checked again: the job comes before the
 domain, in the order in which workers take these locks too, and a worker may have been there in between.
@@ -207,7 +207,7 @@ async def start_again(connection: Connection, caller: Principal, domain: Domain,
     await connection.execute(NEW_WINDOW, domain.id, verify_ttl)
 
 
-async def _seconds_left(connection: Connection, domain_id: UUID, actions: Sequence[str], pause: float) -> int | None:
+async def seconds_left(connection: Connection, domain_id: UUID, actions: Sequence[str], pause: float) -> int | None:
     """Whole seconds, at least 1, until one of the actions may be asked for again; None: now."""
     seconds = await connection.fetchval(SECONDS_SINCE, domain_id, list(actions))
     return None if seconds is None or seconds >= pause else math.ceil(pause - seconds)
@@ -215,14 +215,14 @@ async def _seconds_left(connection: Connection, domain_id: UUID, actions: Sequen
 
 async def _check_pace(connection: Connection, domain_id: UUID) -> None:
     """Raises VerificationTooSoon."""
-    left = await _seconds_left(connection, domain_id, VERIFY_ACTIONS, VERIFY_PAUSE)
+    left = await seconds_left(connection, domain_id, VERIFY_ACTIONS, VERIFY_PAUSE)
     if left is not None:
         raise VerificationTooSoon(left)
 
 
 async def _check_renewal_pace(connection: Connection, domain_id: UUID) -> None:
     """Raises RenewalTooSoon."""
-    left = await _seconds_left(connection, domain_id, RENEW_ACTIONS, RENEW_PAUSE)
+    left = await seconds_left(connection, domain_id, RENEW_ACTIONS, RENEW_PAUSE)
     if left is not None:
         raise RenewalTooSoon(left)
 

@@ -56,6 +56,21 @@ SSL: Mapping[tuple[str, str], Step] = {
     ("error", "renewal_started"): Step("expiring", "ssl_order"),
     ("error", "failures_exceeded"): Step("paused", "ssl_pause"),
     ("paused", "resumed"): Step("error", "ssl_resume"),
+    # By the tenant, who alone ends it: then it goes on where it was (custom_domains.paused_from).
+    ("none", "paused_by_tenant"): Step("paused", "pause"),
+    ("validating", "paused_by_tenant"): Step("paused", "pause"),
+    ("issued", "paused_by_tenant"): Step("paused", "pause"),
+    ("expiring", "paused_by_tenant"): Step("paused", "pause"),
+    ("renewed", "paused_by_tenant"): Step("paused", "pause"),
+    ("error", "paused_by_tenant"): Step("paused", "pause"),
+    ("paused", "paused_by_tenant"): Step("paused", "pause"),
+    ("paused", "back_to_none"): Step("none", "resume"),
+    ("paused", "back_to_validating"): Step("validating", "resume"),
+    ("paused", "back_to_issued"): Step("issued", "resume"),
+    ("paused", "back_to_expiring"): Step("expiring", "resume"),
+    ("paused", "back_to_renewed"): Step("renewed", "resume"),
+    ("paused", "back_to_error"): Step("error", "resume"),
+    ("paused", "certificate_ending"): Step("paused", "pause_expiring"),
 }
 
 # Beside both of the others, whatever they do: `standing` is what custom_domains.upload_id says (control/uploads).
@@ -71,6 +86,8 @@ TABLES: Mapping[Machine, Mapping[tuple[str, str], Step]] = {"domain": DOMAIN, "s
 
 # Proven: one live row a hostname. A name that has moved away is served while its certificate lasts, and not renewed.
 PROVEN = frozenset({"verified", "active", "moved"})
+# There is a certificate, and it is not to be renewed yet.
+STORED = frozenset({"issued", "renewed"})
 
 
 def machine_of(event: str) -> Machine:

@@ -16,6 +16,7 @@ import structlog
 
 from api.auth import Principal
 from api.service import Unavailable
+from control.db import trace
 
 ACQUIRE_TIMEOUT = 3.0  # seconds for a free or a new connection
 DEADLINE = 6.0  # seconds for a transaction
@@ -78,6 +79,7 @@ class Tenancy:
     async def _attempt(self, caller: Principal, work: Callable[[Connection], Awaitable[T]]) -> T:
         async with self._connection() as connection, connection.transaction():
             await connection.execute(BEGIN, str(caller.tenant_id), LOCK_TIMEOUT, STATEMENT_TIMEOUT)
+            await trace.tell(connection)
             return await work(connection)
 
     @asynccontextmanager

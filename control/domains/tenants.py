@@ -35,7 +35,8 @@ from api.service import (
     Requested,
     Unavailable,
 )
-from control.domains import requests
+from control.db.trace import say_no_more
+from control.domains import pauses, requests
 from control.domains.claims import COOL_DOWN
 from control.domains.imports import HOSTNAME_STATE, Terms, quota, register
 from control.domains.tenancy import Connection, Tenancy, actor
@@ -59,6 +60,9 @@ DELETE = "UPDATE custom_domains SET deleted_at = now(), updated_at = now() WHERE
 
 # Of these a certificate is ordered, when it is their turn.
 ORDERED_STATUSES = frozenset({"verified", "active"})
+
+# Domains of one request that are in one trace; a trace of thousands shows nobody anything.
+TRACED = 10
 
 START = Position(datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
@@ -113,6 +117,8 @@ class TenantDomains:
                 earlier = await _claim(connection, caller, idempotency)
                 if earlier is not None:
                     return Added(earlier, replayed=True)
+            if len(hostnames) > TRACED:
+                await say_no_more(connection)
             answer = reply(await register(connection, caller, hostnames, self._terms))
             if idempotency is not None:
                 text = json.dumps({"body": answer.body, "location": answer.location})
@@ -135,7 +141,7 @@ class TenantDomains:
     async def find(self, caller: Principal, domain_id: UUID) -> Domain:
         async def work(connection: Connection) -> Domain:
             domain = await requests.find(connection, caller, domain_id)
-            if self._forecast is None or domain.status not in ORDERED_STATUSES:
+            if self._forecast is None or domain.status not in ORDERED_STATUSES or domain.paused_from is not None:
                 return domain
             turn = await self._forecast.of(connection, domain_id)
             return domain if turn is None else replace(domain, next_attempt=turn)
@@ -175,8 +181,17 @@ class TenantDomains:
 
         return await self._requested(caller, work)
 
+    async def pause(self, caller: Principal, domain_id: UUID) -> Domain:
+        async def work(connection: Connection) -> Domain:
+            return await pauses.pause(connection, caller, domain_id, datetime.now(UTC))
+
+        return await self._tenancy.transact(caller, work)
+
     async def resume(self, caller: Principal, domain_id: UUID) -> Domain:
         async def work(connection: Connection) -> Domain:
+            domain = await requests.find(connection, caller, domain_id)
+            if domain.paused_from is not None:
+                return await pauses.resume(connection, caller, domain)
             return await requests.resume(connection, caller, domain_id, self._terms.verify_ttl)
 
         return await self._tenancy.transact(caller, work)

@@ -10,8 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
+from control.db.trace import tell
 from control.domains import states
 from control.jobs import assert_held
+from core import trace
 from core.domain import COLUMNS, TABLES, Domain, Finding
 from core.errors import NameplateError
 
@@ -33,9 +35,17 @@ EFFECTS: Mapping[str, str] = {
     "certificate_stored": ", failure_count = 0, ssl_finding = NULL",
     "challenge_failed": ", failure_count = failure_count + 1",
     "preflight_failed": ", failure_count = failure_count + 1",
-    "failures_exceeded": ", next_attempt = NULL",
+    "failures_exceeded": ", next_attempt = NULL, warn_at = now()",
     "retry": ", failure_count = 0, dns_finding = NULL, verified_by = NULL",
-    "resumed": ", failure_count = 0",
+    "resumed": ", failure_count = 0, warn_at = NULL",
+    # What had paused by itself would have been tried again.
+    "paused_by_tenant": ", next_attempt = NULL, warn_at = now(), "
+    "paused_from = CASE ssl_status WHEN 'paused' THEN 'error' ELSE ssl_status END",
+    **{
+        event: ", failure_count = 0, ssl_finding = NULL, next_attempt = NULL, warn_at = NULL, paused_from = NULL"
+        for _, event in states.SSL
+        if event.startswith("back_to_")
+    },
     "moved_away": ", next_attempt = NULL",
     "certificate_loaded": ", misses = 0, look_at = now() + interval '1 hour'",
 }
@@ -72,11 +82,28 @@ async def apply(
 
     `lease`: the job's lease token, checked to stand still. Raises IllegalTransition, DomainGone, LeaseLost.
     """
+    with trace.span("transition", event=event, domain_id=str(domain_id)) as span:
+        await tell(connection)
+        before, after = await _step(connection, domain_id, event, actor, detail or {}, finding, lease)
+        span.set(**{"hostname": after.hostname, "from": before, "to": _status(states.machine_of(event), after)})
+        return after
+
+
+async def _step(
+    connection: asyncpg.Connection[Any],
+    domain_id: UUID,
+    event: str,
+    actor: str,
+    detail: Mapping[str, Any],
+    finding: Finding | None,
+    lease: UUID | None,
+) -> tuple[str, Domain]:
+    """The status before, and the row after it."""
     if lease is not None:
         await assert_held(connection, domain_id, lease)
     domain = await load_live(connection, domain_id)
     machine = states.machine_of(event)
-    before = domain.status if machine == "domain" else domain.ssl_status
+    before = _status(machine, domain)
     step = states.step(machine, before, event)
     found = "" if finding is None else f", {FINDING_COLUMN[machine]} = $3"
     await connection.execute(
@@ -86,7 +113,7 @@ async def apply(
         step.to,
         *([] if finding is None else [finding.to_json()]),
     )
-    facts = {"event": event, "from": before, "to": step.to, **(detail or {})}
+    facts = {"event": event, "from": before, "to": step.to, **detail}
     told = {}
     if finding is not None:
         facts["finding"] = finding.code
@@ -94,7 +121,11 @@ async def apply(
     await record(connection, domain, step.action, actor, facts, told)
     after = await load(connection, domain_id)
     assert after is not None  # noqa: S101 -- the row is locked by this transaction
-    return after
+    return before, after
+
+
+def _status(machine: states.Machine, domain: Domain) -> str:
+    return domain.status if machine == "domain" else domain.ssl_status
 
 
 async def record(

@@ -24,6 +24,7 @@ from control.dns.ownership import Look, Ownership
 from control.domains.claims import COOL_DOWN, VERIFIED_BY, prove
 from control.domains.transition import DomainGone, apply, load
 from control.jobs import Again, Done, Job, Outcome, become
+from core import trace
 from core.domain import Domain, Finding
 
 VERIFIABLE = frozenset({"pending", "dns_check"})
@@ -69,7 +70,9 @@ class Verifier:
         if domain.status not in VERIFIABLE:
             return Done()
         started = self._clock()
-        look = await self._ownership.look(domain)
+        with trace.span("dns look", hostname=domain.hostname) as span:
+            look = await self._ownership.look(domain)
+            span.set(verdict=look.verdict, finding=look.finding.code)
         try:
             return await self._follow(job, domain, look, started)
         except DomainGone:

@@ -27,6 +27,7 @@ from control.outbox.message import Answer, Failed, Message, Receiver, Taken
 from control.outbox.queue import BATCH, Claim, Due, LeaseGone, Queue
 from control.outbox.signing import Secrets
 from control.vault import VaultError
+from core.trace import NOTHING, Tracer
 
 POLL = 2.0  # seconds at most between two looks: a notification is only a hint
 STEP = 0.5  # seconds: while some lanes of an endpoint are under way, the others are looked at so often
@@ -89,6 +90,7 @@ class Deliverer:
         now: Callable[[], datetime],
         places: Places = Places(),
         jitter: Jitter = lambda: random.uniform(-1, 1),  # noqa: S311
+        tracer: Tracer = NOTHING,
     ) -> None:
         self._queue = queue
         self._senders = senders
@@ -99,6 +101,7 @@ class Deliverer:
         self._now = now
         self._places = places
         self._jitter = jitter
+        self._tracer = tracer
         self._wake = asyncio.Event()
         self._turns: dict[bool, set[asyncio.Task[None]]] = {False: set(), True: set()}
         self._swept = -SWEEP
@@ -203,7 +206,17 @@ class Deliverer:
         return len(self._turns[failing]) >= (self._places.failing if failing else self._places.working)
 
     async def _deliver(self, claim: Claim, due: Due) -> None:
-        answer = await self._send(claim.receiver, due.message)
+        with self._tracer.begin(
+            "deliver",
+            "producer",
+            parent=due.trace,
+            event=due.message.event,
+            to=claim.receiver.kind,
+            attempts=due.attempts,
+        ) as span:
+            answer = await self._send(claim.receiver, due.message)
+            if isinstance(answer, Failed):
+                span.fail(answer.code)
         now = self._now()
         if isinstance(answer, Taken):
             await self._queue.taken(claim, due, now)

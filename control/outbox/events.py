@@ -76,6 +76,16 @@ NOTICES: Mapping[str, Notice] = {
         admin=True,
     ),
     "domain.ssl_resume": Notice("Certificates for {hostname} are tried again", "They had been paused."),
+    "domain.pause": Notice(
+        "{hostname} was paused",
+        "No certificate is ordered or renewed for it until it is resumed. It is served while its certificate lasts.",
+    ),
+    "domain.resume": Notice("{hostname} was resumed", "Its certificate is ordered and renewed again."),
+    "domain.pause_expiring": Notice(
+        "The certificate of {hostname} is about to end, and is paused",
+        "It ends at {not_after} and will not be renewed before you resume it. After that, the name is not served.",
+        mail=True,
+    ),
     "domain.ssl_revoke": Notice("The certificate of {hostname} was revoked", "Its key was destroyed.", tenant=False),
     # The tenant's own certificate.
     "domain.upload": Notice("{hostname} has a certificate of yours", "It is served instead of the platform's own."),

@@ -23,6 +23,7 @@ from control.outbox.signing import Secrets
 from control.outbox.target import Targets
 from control.outbox.webhook import WebhookSender
 from control.vault import Vault
+from core.trace import NOTHING, Tracer
 
 
 def deliverer(
@@ -32,6 +33,7 @@ def deliverer(
     resolvers: Sequence[Resolver],
     registry: CollectorRegistry,
     now: Callable[[], datetime],
+    tracer: Tracer = NOTHING,
 ) -> Deliverer:
     """`pool`: as the workers' role. Raises OSError for a CA file that cannot be read."""
     secrets = Secrets(vault, now)
@@ -49,7 +51,7 @@ def deliverer(
         senders["email"] = MailSender(server, MailFrom.parse(settings.mail_from), trust(settings.smtp_ca_file), now)
     known: Mapping[str, Sender] = senders
     admin = AdminEndpoints(pool, secrets, settings.admin_webhook_url, settings.admin_email)
-    return Deliverer(Queue(pool), known, secrets, admin, DeliveryMetrics(registry), now)
+    return Deliverer(Queue(pool), known, secrets, admin, DeliveryMetrics(registry), now, tracer=tracer)
 
 
 def endpoints(

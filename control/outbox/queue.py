@@ -46,12 +46,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The first of its lane. `attempts`: so far. `retry_from`: since when it is tried."""
+    """The first of its lane. `attempts`: so far. `retry_from`: since when it is tried.
+
+    `trace`: the traceparent of what it tells, if that was not long ago.
+    """
 
     message: Message
     lane: UUID
     attempts: int
     retry_from: datetime
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ class Queue:
                 row["lane"],
                 row["attempts"],
                 row["retry_from"],
+                row["trace"],
             )
             for row in rows
         ]

@@ -48,7 +48,7 @@ class ExpiryMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.services = Gauge("nameplate_services", "Upstream services.", registry=registry)
         self.not_after = Gauge(
-            "nameplate_upstream_certificate_expiry_seconds",
+            "nameplate_upstream_certificate_not_after_timestamp_seconds",
             "When the first certificate of an identity or of a bundle ends, in Unix seconds.",
             ["kind", "name"],
             registry=registry,

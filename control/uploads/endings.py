@@ -1,8 +1,8 @@
 """Follows uploaded certificates to their end: warns their tenants, then lets the managed certificate take over.
 
 `uploads.due_at` says when the turn of each comes (control.uploads.schedule). While one is served, the managed
-certificate is obtained and renewed beneath it as ever; a warning also gives a managed one that is paused, or was never
-ordered, one more try, so that there is something to take over.
+certificate is obtained and renewed beneath it as ever; a warning also gives a managed one that is paused, though not by
+its tenant, or was never ordered, one more try, so that there is something to take over.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Endings:
 
 def wants_managed(domain: Domain) -> bool:
     """Whether the managed certificate has to be pushed, so that it is there when the uploaded one is not."""
-    return domain.deleted_at is None and domain.status in ("verified", "active") and domain.ssl_status in IDLE
+    if domain.deleted_at is not None or domain.paused_from is not None:
+        return False
+    return domain.status in ("verified", "active") and domain.ssl_status in IDLE
 
 
 def told_of(has_managed: bool) -> Mapping[str, Any]:

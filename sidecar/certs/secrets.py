@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -19,6 +20,7 @@ import structlog
 from cachetools import Cache, LRUCache, TLRUCache
 
 from core.certificate import Certificate, CertificateError
+from core.trace import NOTHING
 from core.vault import certificate_path, upload_path
 from sidecar.certs.vault import VaultDenied, VaultError, VaultNotFound, VaultRecord, VaultUnavailable
 from sidecar.wire import discovery_pb2, secret_pb2
@@ -159,11 +161,13 @@ def _forgiven_at(_key: Key, error: VaultError | CertificateError, now: float) ->
 class SecretCache:
     """A bounded LRU over Vault. Concurrent fetches of one certificate are one read (single flight).
 
+    `fetching`: entered by each fetch with its hostname, for traces.
     `fetches`, `failures`: counts; `fetch_seconds`: their sum.
     """
 
     def __init__(self, vault: Reader, *, capacity: int = CAPACITY) -> None:
         self._vault = vault
+        self.fetching: Callable[[str], AbstractContextManager[object]] = lambda _hostname: NOTHING
         self._kept: LRUCache[str, Kept] = LRUCache(capacity)
         self._failed: TLRUCache[Key, VaultError | CertificateError] = TLRUCache(FAILURES, _forgiven_at)
         self._troubles: LRUCache[str, Trouble] = LRUCache(TROUBLES)  # by hostname
@@ -243,7 +247,8 @@ class SecretCache:
     async def _fetch(self, entry: Wanted) -> LoadedCertificate:
         started = time.perf_counter()
         try:
-            certificate = await self._read(entry)
+            with self.fetching(entry.hostname):
+                certificate = await self._read(entry)
         except (VaultError, CertificateError) as error:
             self.failures += 1
             self._troubles[entry.hostname] = Trouble(error.code, error.message, time.time())

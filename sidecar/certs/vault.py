@@ -1,4 +1,4 @@
-"""Vault as the sidecar sees it: AppRole login and reading KV v2, nothing else.
+"""Vault as the sidecar sees it: a core.vault_login and reading KV v2, nothing else.
 
     core.errors.NameplateError
     └── VaultError
@@ -15,9 +15,9 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import re
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
@@ -25,7 +25,10 @@ from urllib.parse import quote
 
 import structlog
 
+from core import trace
 from core.errors import NameplateError
+from core.vault import kind
+from core.vault_login import TOKEN_TEXT, GivenToken, Login, LoginUnreadable
 from sidecar.certs.connection import Answer, HttpError
 from sidecar.certs.http import HttpClient
 
@@ -39,8 +42,8 @@ TOKEN_PROVEN: Final = 1.0
 RENEW_AT: Final = 2 / 3  # of the token's lifetime
 RENEW_RETRY: Final = 1.0
 NEVER: Final = 10 * 365 * 86400.0
+HEADERS: Final = {"User-Agent": "nameplate-sidecar", "Accept": "application/json", "X-Vault-Request": "true"}
 OK, BAD_REQUEST, FORBIDDEN, NOT_FOUND = 200, 400, 403, 404
-TOKEN_TEXT: Final = re.compile(r"[!-~]+")  # it goes into a header
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -80,12 +83,16 @@ class VaultRecord:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`lifetime`: seconds, 0 for ever. `since`: when it was given, by the monotonic clock."""
+    """`lifetime`: seconds, 0: for ever, or nobody knows. `since`: when it was given, by the monotonic clock.
+
+    `mark`: of the file that it came from.
+    """
 
     text: str = field(repr=False)
     lifetime: float
     renewable: bool
     since: float
+    mark: Hashable = None
 
     @property
     def renew_at(self) -> float:
@@ -99,8 +106,8 @@ class Token:
 class Vault:
     """A read-only client. It logs in when first needed; `run` keeps the token alive. Use `async with` to close it.
 
-    `address`: without `/v1`. `secret_id` is called at each login, as a rotated one may lie in a file (OSError: none).
-    `ca_file`: PEM roots for an https address; None: the system's.
+    `address`: without `/v1`. `login` is asked at each login, as a rotated secret may lie in a file.
+    `ca_file`: PEM roots for an https address; None: the system's. `namespace`: of the mount and the login.
     """
 
     def __init__(
@@ -108,20 +115,27 @@ class Vault:
         address: str,
         *,
         mount: str,
-        role_id: str,
-        secret_id: Callable[[], str],
+        login: Login,
         ca_file: Path | None = None,
+        namespace: str | None = None,
     ) -> None:
         self._data = f"{quote(mount)}/data"
-        self._role_id = role_id
-        self._secret_id = secret_id
+        self._login = login
+        self._headers = HEADERS if namespace is None else {**HEADERS, "X-Vault-Namespace": namespace}
         self._token: Token | None = None
-        self._login = asyncio.Lock()
+        self._logging_in = asyncio.Lock()
         self._new_token = asyncio.Event()
         self._slots = asyncio.Semaphore(READS)
         self._away = False
         self._away_until = 0.0
+        self.answers: Counter[str] = Counter()  # by what came of the request: ok, refused, later, no_answer
+        self.answer_seconds = 0.0
         self._http = HttpClient(f"{address.rstrip('/')}/v1", ca_file=ca_file)
+
+    @property
+    def away(self) -> bool:
+        """The last that was heard of it, or not heard."""
+        return self._away
 
     async def __aenter__(self) -> Self:
         return self
@@ -131,6 +145,10 @@ class Vault:
 
     async def read(self, path: str, version: int | None = None) -> VaultRecord:
         """A KV v2 record; `path` as core.vault gives it, `version` None for the newest. Raises VaultError."""
+        with trace.span("vault read", "client", path=kind(path)):
+            return await self._read(path, version)
+
+    async def _read(self, path: str, version: int | None) -> VaultRecord:
         async with self._slots:
             self._check_held_off()
             token = await self._current_token()
@@ -181,25 +199,45 @@ class Vault:
     async def _current_token(self) -> Token:
         token = self._token
         if token is not None and time.monotonic() < token.expires_at:
-            return token
+            return self._of_another_file(token)
         return await self._newer_token(token)
+
+    def _of_another_file(self, token: Token) -> Token:
+        """The token's successor if its file has one; the same while the file is as it was, away, or half written."""
+        mark = self._login.mark()
+        if mark is None or mark == token.mark:
+            return token
+        try:
+            given = self._login.next()
+        except LoginUnreadable:
+            return token
+        return self._given(given, mark) if isinstance(given, GivenToken) else token
+
+    def _given(self, given: GivenToken, mark: Hashable) -> Token:
+        self._token = Token(given.text, 0.0, renewable=False, since=time.monotonic(), mark=mark)
+        self._new_token.set()
+        return self._token
 
     async def _newer_token(self, old: Token | None, *, proven: float = TOKEN_PROVEN) -> Token:
         """Log in, unless somebody did since `old` was current. Raises VaultError."""
-        async with self._login:
+        async with self._logging_in:
             token = self._token
             if token is not None and token is not old:
                 return token
             self._check_held_off()  # by one that waited for the lock before us
             if token is not None and time.monotonic() - token.since < proven:
                 raise VaultDenied("Vault's policy does not let the sidecar read this path.")
+            mark = self._login.mark()
             try:
-                credentials = {"role_id": self._role_id, "secret_id": self._secret_id()}
-            except (OSError, UnicodeDecodeError) as error:
-                self._hold_off("no secret_id")
-                reason = error.strerror if isinstance(error, OSError) else "no text"
-                raise VaultDenied(f"The secret_id cannot be read ({reason}).") from None
-            response = await self._send("POST", "auth/approle/login", body=credentials)
+                request = self._login.next()
+            except LoginUnreadable as error:
+                self._hold_off(str(error))
+                raise VaultDenied(f"The sidecar cannot log in: {error}.") from None
+            if isinstance(request, GivenToken):
+                if old is not None and request.text == old.text:
+                    raise VaultDenied("Vault refuses the sidecar, and the token file has no other token.")
+                return self._given(request, mark)
+            response = await self._send("POST", request.path, body=request.body)
             if response.status != OK:
                 self._hold_off(f"status {response.status} to the login")
                 raise _refusal(response, "log in")
@@ -215,19 +253,26 @@ class Vault:
         self, method: str, path: str, *, token: Token | None = None, body: Mapping[str, str] | None = None
     ) -> Answer:
         """Raises VaultUnavailable, and holds off further reads, when Vault as a whole does not answer."""
-        headers = {"User-Agent": "nameplate-sidecar", "Accept": "application/json", "X-Vault-Request": "true"}
+        headers = dict(self._headers)
         content = b""
         if body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(body).encode()
         if token is not None:
             headers["X-Vault-Token"] = token.text
+        started = time.perf_counter()
+        outcome = "no_answer"
         try:
             async with asyncio.timeout(REQUEST_DEADLINE):
                 response = await self._http.request(method, path, headers, content)
+            later = response.status in SAYS_LATER
+            outcome = "ok" if response.status == OK else "later" if later else "refused"
         except (HttpError, TimeoutError) as error:
             self._hold_off(type(error).__name__)
             raise VaultUnavailable(f"Vault did not answer ({type(error).__name__}).") from None
+        finally:
+            self.answers[outcome] += 1
+            self.answer_seconds += time.perf_counter() - started
         if response.status in SAYS_LATER:
             self._hold_off(f"status {response.status}")
             raise VaultUnavailable(f"Vault answered {response.status}.")

@@ -21,6 +21,7 @@ import asyncpg
 import structlog
 
 from core.feed import CHANGES_CHANNEL, SIDECARS_CHANNEL, SIGHTING_INTERVAL
+from core.question import QUESTIONS_CHANNEL
 from sidecar.directory.audience import ANY_NAME, Audience, OnChange, OnEnded
 from sidecar.directory.challenges import Challenges
 from sidecar.directory.directory import Directory
@@ -57,6 +58,7 @@ class Feed:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.telling = True  # False: another process of the same name speaks for this one
+        self.on_question: Callable[[str], None] = lambda _payload: None
         self.connects = 0
         self.failures = 0
         self.last_error: str | None = None  # since the last successful read
@@ -119,6 +121,8 @@ class Feed:
         try:
             connection.add_termination_listener(self._wake)
             await connection.add_listener(CHANGES_CHANNEL, self._wake)
+            await connection.add_listener(QUESTIONS_CHANNEL, self._asked)
+            await self._postgres.check_hearing(connection)
             self.connects += 1
             log.info("feed_connected", position=self.position)
             await self._read_and_wait(connection)
@@ -128,6 +132,10 @@ class Feed:
 
     def _wake(self, *_notification: object) -> None:
         self._hint.set()
+
+    def _asked(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        if self.telling:
+            self.on_question(str(payload))
 
     async def _read_and_wait(self, connection: asyncpg.Connection[Any]) -> None:
         reader = self._postgres.reader(connection)

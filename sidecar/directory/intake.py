@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -23,6 +25,9 @@ from sidecar.directory.reader import Reader
 from sidecar.directory.reload import in_slices, read_anew
 from sidecar.edge.reader import EDGE, EdgeReads
 from sidecar.garbage import no_cycles_made
+
+if TYPE_CHECKING:
+    from sidecar.traces import Traces
 
 # Longer than a connection that was let in once lives without being asked for again (envoy/connection.yaml).
 ENDED_KEPT = 3900.0
@@ -51,6 +56,7 @@ class Intake:
         self.ahead: tuple[int, ...] = ()  # transactions beyond it whose changes were applied
         self.changes = 0
         self.reloads = 0
+        self.traces: Traces | None = None  # where they are recorded
         self._directory = directory
         self._challenges = challenges
         self._edge = edge
@@ -88,7 +94,8 @@ class Intake:
         if self._edge.is_due(unseen.changes):
             async with reader.consistent():
                 await self._edge.read(reader)
-        await self._apply_all(reader, unseen.changes)
+        async with nullcontext() if self.traces is None else self.traces.applying(reader, unseen.changes):
+            await self._apply_all(reader, unseen.changes)
         self._advance(seen.advanced(unseen.head, unseen.changes), unseen.changes)
         return bool(unseen.changes)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import asyncpg
 
+from core.database import Access, trouble
+from core.hearing import Deaf, check_hearing
 from sidecar.directory.entry import PlatformDomain
 from sidecar.directory.reader import DEADLINE, Reader, Statements
 
@@ -16,10 +18,12 @@ AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 
 # Loads are rare and take about a millisecond; more connections would only help a flood.
 POOL_SIZE = 4
+SETTING = "NAMEPLATE_SIDECAR_LISTEN_DATABASE_URL"
+APPLICATION = "nameplate-sidecar"
 # The server notices within a minute that a sidecar's host is gone, rather than after the two hours of Linux.
 # The other direction needs no keepalive: the feed asks the server something every few seconds, with a deadline.
 SERVER_SETTINGS = {
-    "application_name": "nameplate-sidecar",
+    "application_name": APPLICATION,
     # A plan made for any position would read all changes that are kept to find the few new ones.
     "plan_cache_mode": "force_custom_plan",
     "tcp_keepalives_idle": "30",
@@ -29,21 +33,26 @@ SERVER_SETTINGS = {
 
 
 class AddressUnusable(ConnectionError):
-    """The connection string is wrong. asyncpg's own words could repeat a password that is in it."""
+    """The connection string is wrong, or what answers there has no certificate that is trusted."""
 
 
 class Postgres:
-    """`dsn`: of the role nameplate_sidecar; it may hold a password, so it is neither logged nor shown."""
+    """`address`: of the role nameplate_sidecar; `listen`: the same without a pooler, for connections of one's own."""
 
-    def __init__(self, dsn: str, platform: PlatformDomain) -> None:
+    def __init__(self, address: Access | str, platform: PlatformDomain, listen: Access | None = None) -> None:
         self.statements = Statements()
-        self._dsn = dsn
+        self._access = Access.of(address)
+        self._listen = listen or self._access
         self._platform = platform
         self._pool: asyncpg.Pool[Any] | None = None
 
     async def connect(self) -> asyncpg.Connection[Any]:
         """A connection of one's own, to be terminated by the caller. Raises one of AWAY."""
-        return await _connect(self._dsn)
+        return await _connect(**_settled(self._listen))
+
+    async def check_hearing(self, connection: asyncpg.Connection[Any]) -> None:
+        """Raises core.hearing.Deaf for one on which LISTEN cannot work, and one of AWAY."""
+        await check_hearing(connection, self._listen, SETTING, DEADLINE)
 
     def reader(self, connection: asyncpg.Connection[Any]) -> Reader:
         return Reader(connection, self._platform, self.statements)
@@ -54,7 +63,7 @@ class Postgres:
         if self._pool is None:
             # Not connected to anything until it is used; `reset` would cost a statement a load.
             self._pool = asyncpg.create_pool(
-                self._dsn, min_size=0, max_size=POOL_SIZE, connect=_connect, reset=_leave_as_it_is
+                **_settled(self._access), min_size=0, max_size=POOL_SIZE, connect=_connect, reset=_leave_as_it_is
             )
         pool = await self._pool  # does nothing the second time
         connection = await pool.acquire(timeout=DEADLINE)
@@ -74,13 +83,23 @@ class Postgres:
             pool.terminate()
 
 
-async def _connect(dsn: str, **options: Any) -> asyncpg.Connection[Any]:
+def _settled(access: Access) -> dict[str, Any]:
+    """A pooler takes the name only, and it is the pooler whom PostgreSQL would keep alive; plans are custom without a
+    statement's name."""
+    settings = {"application_name": APPLICATION} if access.pooled else SERVER_SETTINGS
+    return {**access.options(), "server_settings": settings}
+
+
+async def _connect(*arguments: Any, **options: Any) -> asyncpg.Connection[Any]:
+    """Raises one of AWAY, whose text holds no part of the address."""
     try:
-        return await asyncpg.connect(
-            dsn, timeout=DEADLINE, command_timeout=DEADLINE, server_settings=SERVER_SETTINGS, **options
-        )
-    except ValueError as error:
-        raise AddressUnusable(f"the database URL cannot be used ({type(error).__name__})") from None
+        return await asyncpg.connect(*arguments, timeout=DEADLINE, command_timeout=DEADLINE, **options)
+    except ValueError as error:  # SSLCertVerificationError is one too
+        raise AddressUnusable(trouble(error)) from None
+    except asyncpg.ProtocolViolationError as error:
+        if "startup parameter" in str(error):  # PgBouncer knows but a few; in session mode it is to ignore the others
+            raise Deaf(SETTING) from None
+        raise
 
 
 async def _leave_as_it_is(_connection: object) -> None:

@@ -38,6 +38,10 @@ FROM pg_current_snapshot() AS s (snapshot) CROSS JOIN feed_v1 f
 SELECT id, xid::text::bigint, kind, key, (extract(epoch FROM at) * 1000000)::bigint, ended::text
 FROM changes_v1 ORDER BY id DESC LIMIT $1
 
+-- name: change_traces
+-- $1 ids of changes
+SELECT id, trace FROM change_traces_v1 WHERE id = ANY ($1::bigint[])
+
 -- name: missing_changes
 -- $1, $2 ids and times of changes that were seen
 SELECT seen.id FROM unnest($1::bigint[], $2::bigint[]) AS seen (id, at)

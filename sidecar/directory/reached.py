@@ -91,9 +91,9 @@ class Telling:
         """To be told now."""
         self._said = answers = self._answers()
         if answers is None:
-            return Sighting(self._sidecar, position, ahead)
+            return Sighting(self._sidecar, position, ahead, answers=True)
         acknowledged, without = answers
-        return Sighting(self._sidecar, position, ahead, self._marks.reached(acknowledged), without)
+        return Sighting(self._sidecar, position, ahead, self._marks.reached(acknowledged), without, answers=True)
 
     def _mark(self, revision: int) -> None:
         """What moves on with it is told of without being asked for."""

@@ -84,6 +84,10 @@ class Reader:
         changes = [Change(*row[3:]) for row in rows[:limit] if row[3] is not None]
         return Unseen(_head(rows[0]), changes, len(rows) > limit)
 
+    async def change_traces(self, ids: Sequence[int]) -> dict[int, str]:
+        """The traceparents of the changes that have one. Raises asyncpg.UndefinedTableError: the schema is older."""
+        return dict(await self._fetch("change_traces", list(ids)))
+
     async def missing_changes(self, position: Position) -> frozenset[int]:
         """The ids of the recent changes of `position` that the server does not have."""
         ids, times = [mark.id for mark in position.recent], [mark.at for mark in position.recent]

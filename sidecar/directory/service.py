@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from core.database import Access
 from sidecar.directory.budget import Budget
 from sidecar.directory.challenges import Challenges
 from sidecar.directory.directory import Directory
@@ -24,7 +25,9 @@ TOKEN_SHARE = 0.1
 
 
 class DirectoryService:
-    """`dsn`: PostgreSQL, as role nameplate_sidecar. `platform_domain`: in normal form. `state_dir`: for the snapshot.
+    """`address`: PostgreSQL, as role nameplate_sidecar; `listen`: where the feed can LISTEN, if not there.
+
+    `platform_domain`: in normal form. `state_dir`: for the snapshot.
 
     `sidecar`: this process's name among the sidecars. `capacity`: names in memory. Give consumers their parts, and
     `feed.subscribe` theirs, between the constructor and `run`. To be made and used on one running event loop.
@@ -32,17 +35,18 @@ class DirectoryService:
 
     def __init__(
         self,
-        dsn: str,
+        address: Access | str,
         platform_domain: str,
         sidecar: str,
         state_dir: Path,
         capacity: int,
         misses_per_second: float,
+        listen: Access | None = None,
     ) -> None:
         platform = PlatformDomain(platform_domain)
         tokens_per_second = max(1.0, misses_per_second * TOKEN_SHARE)
         names_per_second = max(1.0, misses_per_second - tokens_per_second)
-        self.postgres = Postgres(dsn, platform)
+        self.postgres = Postgres(address, platform, listen)
         self.directory = Directory(platform, capacity)
         self.source = Source(self.directory, self.postgres, Budget(names_per_second))
         self.challenges = Challenges(self.postgres, Budget(tokens_per_second))

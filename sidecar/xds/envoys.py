@@ -106,6 +106,11 @@ class Envoys:
                 slowest[known.connection] = min(acknowledged, slowest.get(known.connection, acknowledged))
         return tuple(slowest.values())
 
+    def behind(self) -> int:
+        """How many clients have not yet answered all that they are to know."""
+        late = {known.connection for stream, known in self._streams.items() if stream.acknowledgements.owing}
+        return len(late)
+
     # --- what they have
 
     def rejections(self) -> dict[str, int]:

@@ -135,12 +135,18 @@ class DiscoveryService:
         """Counters and gauges by name: those of `Counters`, and the secret cache's."""
         return {
             **asdict(self.counters),
+            "envoys": len(self.envoys.acknowledged()),
+            "envoys_behind": self.envoys.behind(),
             "ended": len(self._ended),
             "certificates": len(self._secrets),
             "fetches": self._secrets.fetches,
             "fetch_failures": self._secrets.failures,
             "fetch_seconds": self._secrets.fetch_seconds,
         }
+
+    def platform_expiry(self) -> float | None:
+        """End of validity (Unix seconds) of the platform's own certificate; None: there is none."""
+        return None if self._platform.current is None else self._platform.current.facts.not_after.timestamp()
 
     def expiries(self) -> Iterator[tuple[str, float]]:
         """Hostname and end of validity (Unix seconds) of every certificate in memory, the platform's included."""

@@ -46,7 +46,7 @@ async def test_the_doctor_finds_nothing_in_a_sound_stack(stack: Stack) -> None:
     ended = await nameplate("doctor", environment=stack.control_environment)
     assert ended.code == 0, ended
     lines = ended.out.splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 19
     assert all(line.startswith("✓") for line in lines)
 
 
@@ -125,7 +125,7 @@ async def test_help_names_every_command() -> None:
         ("control", ("NAMEPLATE_JWT_…", "NAMEPLATE_VAULT_…", "NAMEPLATE_ACME_DIRECTORY_URL")),
         ("sidecar", ("NAMEPLATE_SIDECAR_DATABASE_URL", "NAMEPLATE_VAULT_…")),
         ("migrate", ("NAMEPLATE_OWNER_DATABASE_URL",)),
-        ("doctor", ("nameplate control",)),
+        ("doctor", ("control|sidecar", "Whose settings")),
     ],
 )
 async def test_help_names_what_a_command_reads(command: str, names: tuple[str, ...]) -> None:

@@ -58,6 +58,16 @@ async def test_the_demo_holds_what_it_claims_and_stays_up_until_it_is_interrupte
         assert re.search(r"postgresql://postgres@127\.0\.0\.1:\d+/nameplate", text), "an address is cut short"
         (home,) = (state_dir / "tmp").iterdir()
         assert (home / "token").stat().st_mode & 0o777 == 0o600
+        assert f": . {home}/shell\n" in text
+        assert (home / "shell").stat().st_mode & 0o777 == 0o600
+
+        doors = re.findall(r"^(http://127\.0\.0\.1:\d+/[a-z]+)$", text, re.MULTILINE)
+        assert [door.rpartition("/")[2] for door in doors] == ["mybrand", "mycompany", "operator"]
+        for door in doors * 2:  # a button makes a new link each time it is pressed
+            async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as visitor:
+                page = await visitor.get(door)
+            assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+            assert page.url.path == ("/ui/operator/" if door.endswith("operator") else "/ui/")
 
         words = shlex.split(steps[0][1].replace("$(cat", "").replace(")", ""))
         headers = [word.split(": ") for flag, word in pairwise(words) if flag == "-H"]

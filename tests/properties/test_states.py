@@ -52,6 +52,10 @@ LEGAL_SSL = {
     # "auto-paused at 10 failures", until somebody resumes it
     ("error", "failures_exceeded"): "paused",
     ("paused", "resumed"): "error",
+    # by its tenant, from wherever it is, and back to there by its tenant alone
+    **{(state, "paused_by_tenant"): "paused" for state in SSL_STATES},
+    **{("paused", f"back_to_{state}"): state for state in SSL_STATES if state != "paused"},
+    ("paused", "certificate_ending"): "paused",
 }
 
 # a tenant's own certificate: there or not, and replaced while it is
@@ -124,6 +128,31 @@ def test_every_state_can_be_reached_from_the_first(machine) -> None:
     for _ in states:
         reached |= {step(machine, state, event).to for state, event in legal if state in reached}
     assert reached == set(states)
+
+
+def test_resuming_leads_back_to_where_the_pause_came_from_and_forgets_it() -> None:
+    for (state, event), row in SSL.items():
+        if event.startswith("back_to_"):
+            assert (state, row.to, row.action) == ("paused", event.removeprefix("back_to_"), "resume")
+            assert step("ssl", row.to, "paused_by_tenant").to == "paused"
+            assert "paused_from = NULL" in EFFECTS[event]
+            assert "warn_at = NULL" in EFFECTS[event]
+
+
+@given(st.lists(st.sampled_from(sorted({event for _, event in LEGAL_SSL})), max_size=40))
+def test_a_pause_ends_only_as_it_began(events) -> None:
+    """`resumed`, by the workers, only ends the pause of too many failures: the database holds the rest of it."""
+    state = "none"
+    for event in events:
+        try:
+            after = step("ssl", state, event).to
+        except IllegalTransition:
+            continue
+        if state == "paused" and after != "paused":
+            assert event == "resumed" or event == f"back_to_{after}"
+        if after == "paused" and state != "paused":
+            assert event in ("failures_exceeded", "paused_by_tenant")
+        state = after
 
 
 @given(st.lists(st.sampled_from(DOMAIN_EVENTS), max_size=40))

@@ -19,6 +19,7 @@ from scenes.edges import edges
 from scenes.secrets import PLATFORM, Authority
 
 from core.hostname import normalize_sni
+from core.vault_login import AppRole
 from embedded.ports import free_port
 from sidecar.certs.edge import EdgeSecrets
 from sidecar.certs.platform import PlatformCertificate
@@ -262,7 +263,7 @@ class World:
 @given(st.lists(steps, min_size=15, max_size=60))
 def test_whatever_happened_the_client_ends_up_with_what_there_is(history: list[tuple[str, object]]) -> None:
     async def play() -> None:
-        async with Vault(f"http://127.0.0.1:{free_port()}", mount="kv", role_id="r", secret_id=lambda: "s") as vault:
+        async with Vault(f"http://127.0.0.1:{free_port()}", mount="kv", login=AppRole("r", lambda: "s")) as vault:
             world = World(vault)
             for slug in SLUGS:
                 world.give(slug)

@@ -32,6 +32,7 @@ from control.worker import JobMetrics, Worker
 from core.certificate import Certificate
 from core.hostname import HostnameRules, registered_domain
 from core.vault import certificate_path
+from core.vault_login import AppRole
 from embedded import listener
 from embedded.database import Database
 from embedded.dns import DnsServer
@@ -82,7 +83,7 @@ class Replica:
         cls, wiring: dict[str, str], name: str = "test", cas: Sequence[Ca] = (), limits: Limits | None = None
     ) -> AsyncIterator[Replica]:
         """`wiring`: see Scene.wiring; texts only, so that another process can be given them. `cas`: instead of its."""
-        vault = Vault(wiring["vault"], wiring["mount"], wiring["role_id"], lambda: wiring["secret_id"])
+        vault = Vault(wiring["vault"], wiring["mount"], AppRole(wiring["role_id"], lambda: wiring["secret_id"]))
         async with AsyncExitStack() as stack:
             stack.callback(vault.close)
             pool = await stack.enter_async_context(asyncpg.create_pool(wiring["dsn"], min_size=0, max_size=8))

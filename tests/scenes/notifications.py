@@ -33,6 +33,7 @@ from control.outbox.signing import Secrets, new_secret
 from control.outbox.target import Targets
 from control.outbox.webhook import WebhookSender
 from control.vault import Vault
+from core.vault_login import AppRole
 from embedded.vault_mount import VaultMount
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -232,7 +233,7 @@ def _deliverer(
 @asynccontextmanager
 async def room(pool: asyncpg.Pool[Any], mount: VaultMount, **changes: Any) -> AsyncIterator[Room]:
     role_id, secret_id = mount.control
-    vault = Vault(mount.url, mount.path, role_id, lambda: secret_id)
+    vault = Vault(mount.url, mount.path, AppRole(role_id, lambda: secret_id))
     clock = Clock()
     secrets = Secrets(vault, clock)
     registry = CollectorRegistry()
@@ -269,7 +270,7 @@ async def mortal(dsn: str, mount: VaultMount, places: Places) -> AsyncIterator[a
 
 
 async def _live(wiring: dict[str, Any]) -> None:
-    vault = Vault(wiring["url"], wiring["mount"], wiring["role_id"], lambda: wiring["secret_id"])
+    vault = Vault(wiring["url"], wiring["mount"], AppRole(wiring["role_id"], lambda: wiring["secret_id"]))
     places = Places(turn=wiring["turn"], deadline=wiring["deadline"])
     clock = Clock()
     async with asyncpg.create_pool(wiring["dsn"], min_size=0, max_size=4) as pool:

@@ -22,6 +22,7 @@ from scenes.entries import changed
 
 from core.certificate import Certificate
 from core.vault import DEFAULT_CERTIFICATE, certificate_path, upload_path
+from core.vault_login import AppRole
 from embedded.ports import free_port
 from embedded.vault_mount import VaultMount
 from sidecar.certs.edge import EdgeSecrets
@@ -243,7 +244,7 @@ async def room(
     postgres = Postgres(dsn or f"postgresql://nobody@127.0.0.1:{free_port()}/none", domain)
     source = Source(directory, postgres, Budget(LOADS_PER_SECOND))
     async with Vault(
-        mount.url, mount=mount.path, role_id=mount.sidecar.role_id, secret_id=lambda: mount.sidecar.secret_id
+        mount.url, mount=mount.path, login=AppRole(mount.sidecar.role_id, lambda: mount.sidecar.secret_id)
     ) as vault:
         secrets = SecretCache(vault)
         platform = PlatformCertificate(vault, PLATFORM, interval=platform_interval)

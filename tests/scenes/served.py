@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from api.admin.overview import Overview
 from api.admin.upstreams import Upstreams
 from api.app import create_app
 from api.auth import Authenticator
@@ -28,6 +29,7 @@ from api.instructions import Target
 from api.jwks import KeyFile
 from api.propagation import NOBODY, Witness
 from api.service import Diagnostician
+from api.ui.app import Ui
 from api.uploads import Uploads
 from control.app import http_server
 from control.client_auth.tenant import TenantClientAuths
@@ -89,6 +91,8 @@ def app_of(
     uploads: Callable[[asyncpg.Pool[Any]], Uploads] | None = None,
     witness: Witness = NOBODY,
     upstreams: Upstreams | None = None,
+    overview: Overview | None = None,
+    ui: Ui | None = None,
 ) -> ASGIApp:
     domains = TenantDomains(pool, VERIFY_TTL, max_domains)
     authenticator = Authenticator(KeyFile(issuer.path), issuer=ISSUER, audience=AUDIENCE)
@@ -104,6 +108,8 @@ def app_of(
         client_auths=TenantClientAuths(pool),
         witness=witness,
         upstreams=upstreams,
+        overview=overview,
+        ui=ui,
     )
 
 

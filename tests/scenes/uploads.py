@@ -32,6 +32,7 @@ from control.uploads.tenant import TenantUploads
 from control.vault import Vault
 from core.feed import Sighting
 from core.vault import upload_path
+from core.vault_login import AppRole
 from embedded.database import Database
 from embedded.vault_mount import VaultMount
 
@@ -159,7 +160,7 @@ def wire(database: Database, mount: VaultMount) -> dict[str, str]:
 
 
 def vault_of(wiring: dict[str, str]) -> Vault:
-    return Vault(wiring["vault"], wiring["mount"], wiring["role_id"], lambda: wiring["secret_id"])
+    return Vault(wiring["vault"], wiring["mount"], AppRole(wiring["role_id"], lambda: wiring["secret_id"]))
 
 
 async def killed_after(step: str, uploading: Uploading, domain_id: UUID, pair: Issued) -> signal.Signals | None:

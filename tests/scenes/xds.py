@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 
+from core.vault_login import AppRole
 from embedded.ports import free_port
 from sidecar.certs.edge import EdgeSecrets
 from sidecar.certs.platform import PlatformCertificate
@@ -129,7 +130,7 @@ async def room(directory_path: Path) -> AsyncIterator[Room]:
     directory.fresh_for(3600.0)
     postgres = Postgres(f"postgresql://nobody@127.0.0.1:{free_port()}/none", PlatformDomain(PLATFORM))
     source = Source(directory, postgres, Budget(100))
-    async with Vault(f"http://127.0.0.1:{free_port()}", mount="kv", role_id="r", secret_id=lambda: "s") as vault:
+    async with Vault(f"http://127.0.0.1:{free_port()}", mount="kv", login=AppRole("r", lambda: "s")) as vault:
         secrets, platform, table = SecretCache(vault), PlatformCertificate(vault, PLATFORM), ConfigurationTable()
         edge = EdgeSecrets(EdgeTable(), vault)
         service = DiscoveryService(directory, source, secrets, platform, EndedRegistrations(), edge, table)

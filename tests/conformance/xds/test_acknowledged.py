@@ -39,8 +39,10 @@ async def test_a_change_is_reached_when_it_was_acknowledged(room, client, type_u
     said = await client.read(acknowledge=False)
     await room.seen(client)
     assert room.service.envoys.acknowledged() == (1,)
+    assert room.service.stats()["envoys_behind"] == 1
     await client.acknowledge(said)
     await reached(room, 2)
+    assert (room.service.stats()["envoys"], room.service.stats()["envoys_behind"]) == (1, 0)
 
 
 async def test_what_does_not_concern_a_client_it_has_reached_at_once(room, client, type_url):

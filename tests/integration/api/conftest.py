@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,22 +34,31 @@ from starlette.types import ASGIApp
 from api.admin.upstreams import Upstreams
 from api.auth import Principal
 from api.service import Reply
+from api.ui.app import Ui
+from api.ui.brand import Brand
+from api.ui.links import Links
 from control.domains.tenants import TenantDomains
 from control.outbox.endpoints import TenantEndpoints
 from control.outbox.signing import Secrets
 from control.services import parts as services
+from control.ui.changes import Hints
+from control.ui.sessions import StoredSessions
+from control.ui.signing import VaultSigningKeys
 from control.uploads.tenant import TenantUploads
 from control.vault import Vault
 from core.domain import Domain
 from core.hostname import HostnameRules
+from core.vault_login import AppRole
 from embedded.background import Background
 from embedded.database import Database
 from embedded.vault_mount import VaultMount
 
+PAGES = "https://domains.platform.io"
 # The audit is append-only for everybody, so its triggers are away while the tests write its past.
 CHAIN = ("audit", "audit_seals", "audit_heads", "audit_checkpoints")
 EMPTY = f"""TRUNCATE tenants, custom_domains, certificates, challenges, acme_orders, jobs, changes, outbox,
-    notification_endpoints, idempotency_keys, upload_attempts, client_auth_changes, services, trust, identities,
+    notification_endpoints, idempotency_keys, ui_sessions, upload_attempts, client_auth_changes, services, trust,
+    identities,
     {", ".join(CHAIN)} CASCADE"""
 
 
@@ -173,7 +183,7 @@ def scripted() -> Scripted:
 @pytest.fixture
 def vault(vault_mount: VaultMount) -> Iterator[Vault]:
     role = vault_mount.control
-    vault = Vault(vault_mount.url, vault_mount.path, role.role_id, lambda: role.secret_id)
+    vault = Vault(vault_mount.url, vault_mount.path, AppRole(role.role_id, lambda: role.secret_id))
     yield vault
     vault.close()
 
@@ -207,6 +217,29 @@ async def workers(database: Database) -> AsyncIterator[asyncpg.Pool[Any]]:
 @pytest.fixture
 def upstreams(workers: asyncpg.Pool[Any], vault: Vault) -> Upstreams:
     return services.upstreams(workers, vault)
+
+
+# --- the pages
+
+
+@dataclass(slots=True)
+class Clock:
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Of the pages' links and sessions."""
+    return Clock(datetime(2026, 4, 22, 2, tzinfo=UTC))
+
+
+@pytest.fixture
+def ui(workers: asyncpg.Pool[Any], vault: Vault, clock: Clock) -> Ui:
+    links = Links(VaultSigningKeys(vault), PAGES, clock.now)
+    return Ui(PAGES, Brand(return_url="https://platform.test/"), StoredSessions(workers, clock.now), links, Hints())
 
 
 # --- the server

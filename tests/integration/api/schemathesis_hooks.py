@@ -7,6 +7,8 @@ from datetime import UTC
 import schemathesis
 from hypothesis import strategies as st
 
+from api.admin.cursors import encode_place
+from api.admin.overview import Place
 from api.pagination import encode_cursor, encode_entry_cursor
 from api.service import Position
 
@@ -18,5 +20,9 @@ positions = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids()
 schemathesis.openapi.format("idn-hostname", st.builds(lambda spell, name: spell(name), spellings, names))
 schemathesis.openapi.format("cursor", positions.map(encode_cursor))
 schemathesis.openapi.format("entry-cursor", st.integers(0, 2**63 - 1).map(encode_entry_cursor))
+places = st.builds(
+    encode_place, st.builds(Place, st.tuples(names, st.uuids().map(str))), st.sampled_from(["all", "dead"])
+)
+schemathesis.openapi.format("place-cursor", places)
 schemathesis.openapi.format("upstream-host", names | st.ip_addresses().map(str))
 schemathesis.openapi.format("entity-tags", st.just("*") | st.from_regex(r'"[0-9a-f]{32}"', fullmatch=True))

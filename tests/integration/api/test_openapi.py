@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from scenes.overview import watched
+
 from api.operations import OPERATIONS
 from api.problems import ADMIN_SCOPE
 from embedded.database import Database
@@ -54,6 +56,8 @@ async def test_the_api_does_what_its_document_says(
     endpoints: Any,
     uploads: Any,
     upstreams: Any,
+    workers: Any,
+    ui: Any,
     state_dir: Path,
 ) -> None:
     (state_dir / "schemathesis.toml").write_text(CONFIGURATION)
@@ -64,7 +68,7 @@ async def test_the_api_does_what_its_document_says(
     ]
     (state_dir / "tenants.json").write_text(json.dumps({"auth": tenants}))
     offered = {"max_domains": 1_000_000, "diagnostician": scripted, "endpoints": endpoints}
-    offered |= {"uploads": uploads, "upstreams": upstreams}
+    offered |= {"uploads": uploads, "upstreams": upstreams, "ui": ui, "overview": watched(workers).overview}
     async with serve(database.api_dsn, **offered) as url:
         process = await asyncio.create_subprocess_exec(
             sys.executable,

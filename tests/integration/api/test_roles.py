@@ -40,6 +40,7 @@ SIDECAR_VIEWS = {
     "tenants_v1",
     "challenges_v1",
     "changes_v1",
+    "change_traces_v1",
     "feed_v1",
     "services_v1",
     "trust_v1",

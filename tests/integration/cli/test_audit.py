@@ -13,6 +13,7 @@ import pytest
 
 from control.audit.anchor import Anchoring
 from control.vault import Vault
+from core.vault_login import AppRole
 from embedded.database import Database
 from embedded.vault_mount import VaultMount
 
@@ -47,7 +48,7 @@ async def test_the_log_is_verified_anchored_anew_and_what_was_changed_is_said(
     environment: dict[str, str], database: Database, vault_mount: VaultMount
 ) -> None:
     role = vault_mount.control
-    vault = Vault(vault_mount.url, vault_mount.path, role.role_id, lambda: role.secret_id)
+    vault = Vault(vault_mount.url, vault_mount.path, AppRole(role.role_id, lambda: role.secret_id))
     async with asyncpg.create_pool(database.superuser_dsn, min_size=0, max_size=2) as pool:
         for action in ("add", "verify", "activate"):
             await pool.execute(
@@ -61,7 +62,10 @@ async def test_the_log_is_verified_anchored_anew_and_what_was_changed_is_said(
         assert await run(environment, "audit", "verify") == (0, "3 rows of 1 tenants, 1 checkpoints: whole\n")
 
         code, said = await run({**environment, "NAMEPLATE_VAULT_SECRET_ID": "wrong"}, "audit", "verify")
-        assert (code, said) == (2, "nameplate: Vault refuses control (the AppRole login is not accepted).\n")
+        assert (code, said) == (
+            2,
+            "nameplate: Vault refuses control (the login at auth/approle/login is not accepted).\n",
+        )
 
         await pool.execute(
             "ALTER TABLE audit DISABLE TRIGGER append_only; UPDATE audit SET actor = 'y' WHERE action = 'verify';"

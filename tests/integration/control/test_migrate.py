@@ -23,7 +23,7 @@ async def test_runs_at_the_same_time_apply_each_migration_once(
     dsn = postgres.dsn(f"race{number}", OWNER)
     try:
         done = await asyncio.gather(*(migrate(dsn) for _ in range(4)))
-        assert sorted(len(applied) for applied in done) == [0, 0, 0, len(available())]
+        assert sorted(one.version for applied in done for one in applied) == [one.version for one in available()]
     finally:
         await postgres.drop_database(f"race{number}")
 
@@ -45,7 +45,7 @@ def test_a_database_newer_than_this_release_is_refused() -> None:
     assert refused.value.code == "migration_missing"
 
 
-async def test_a_failing_migration_leaves_nothing_behind(
+async def test_a_failing_migration_leaves_nothing_of_its_own_behind(
     postgres: Postgres, number: int, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = [*available(), migrations.Migration(9999, "broken", "CREATE TABLE half (); SELECT 1/0;")]
@@ -56,11 +56,40 @@ async def test_a_failing_migration_leaves_nothing_behind(
             await migrate(postgres.dsn(f"broken{number}", OWNER))
         connection = await asyncpg.connect(postgres.dsn(f"broken{number}"))
         try:
-            assert await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+            assert await connection.fetchval("SELECT to_regclass('half')") is None
+            assert await connection.fetchval("SELECT max(version) FROM schema_migrations") == available()[-1].version
         finally:
             await connection.close()
     finally:
         await postgres.drop_database(f"broken{number}")
+
+
+async def test_it_gives_way_to_work_that_holds_the_tables_in_another_order_and_is_done_after_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker: its job, then the domain. In one transaction with the file before, neither could go on."""
+    taking = [
+        migrations.Migration(9998, "domains", "ALTER TABLE custom_domains ADD COLUMN one INT"),
+        migrations.Migration(
+            9999, "both", "ALTER TABLE custom_domains ADD COLUMN two INT; ALTER TABLE jobs ADD two INT"
+        ),
+    ]
+    every = [*available(), *taking]
+    monkeypatch.setattr(migrations, "available", lambda: every)
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "SET LOCAL lock_timeout = '100ms'")
+    monkeypatch.setattr(migrations, "PAUSE", 0.05)
+    worker = await asyncpg.connect(database.control_dsn)
+    try:
+        held = worker.transaction()
+        await held.start()
+        await worker.execute("SELECT FROM jobs FOR UPDATE")
+        migrating = asyncio.create_task(migrate(database.owner_dsn))
+        await worker.execute("SELECT pg_sleep(0.3)")
+        await worker.execute("SELECT FROM custom_domains FOR UPDATE")
+        await held.commit()
+        assert [one.version for one in await migrating] == [9998, 9999]
+    finally:
+        await worker.close()
 
 
 async def test_certificates_that_were_there_before_are_renewed_and_looked_at_too(

@@ -11,6 +11,7 @@ import pytest
 
 from control.vault import Vault, VaultConflict, VaultDenied, VaultError, VaultUnavailable
 from core.vault import AUDIT_CHECKPOINT, acme_account_path, certificate_path, eab_path, pending_key_path
+from core.vault_login import AppRole
 from embedded.openbao import OpenBao
 from embedded.ports import free_port
 from embedded.vault_mount import VaultMount
@@ -21,8 +22,8 @@ SECRET = "a-very-secret-value"
 
 def client(mount: VaultMount, **changes) -> Vault:
     role_id, secret_id = mount.control
-    arguments = {"address": mount.url, "mount": mount.path, "role_id": role_id, "secret_id": lambda: secret_id}
-    return Vault(**{**arguments, **changes})
+    login = AppRole(role_id, changes.pop("secret_id", lambda: secret_id))
+    return Vault(**{"address": mount.url, "mount": mount.path, "login": login, **changes})
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from bench.simulate import lifecycle
 from bench.simulate.authority import DAY, HOUR, ModelCa, RateLimited
 from bench.simulate.lifecycle import Platform
-from bench.simulate.site import Outcome
+from bench.simulate.site import Outcome, Site
 from bench.simulate.turns import Queue
 from bench.simulate.world import START, Draw, World, planned, short
 from control.limits.policy import LETSENCRYPT, NONE, Policy
@@ -62,6 +62,42 @@ def bad_days(domains: int, away: tuple[float, float], registered: tuple[float, f
         for number, name in enumerate(drawn.names)
     ]
     return replace(drawn, names=names, outages=[(START + away[0] * DAY, START + away[1] * DAY)])
+
+
+def test_names_that_their_tenants_pause_go_on_without_an_order_too_many_and_none_is_forgotten() -> None:
+    """Before their first certificate, in the middle of an order, of a renewal, of failures; for a day or for months."""
+    drawn = Draw(600, 200).world()
+    names = [
+        replace(
+            name,
+            pause=(
+                start := name.registered_at + timedelta(days=number % 90, seconds=number % 40),
+                end_of(start, number),
+            ),
+        )
+        for number, name in enumerate(drawn.names)
+    ]
+    ca = ModelCa(short, drawn.outages, renewal_information=True)
+    platform = Platform(replace(drawn, names=names), ca)
+    outcome = platform.run()
+    assert not ca.refusals
+    assert (outcome.expired_right, [site for site in platform._sites if site.paused_from and ended(site, drawn)]) == (
+        0,
+        [],
+    )
+    assert outcome.expired_paused > 0
+    right = [site for site in platform._sites if site.name.wrong(drawn.end) is None and site.status != "failed"]
+    served = [site for site in right if site.not_after is not None and site.not_after > drawn.end]
+    assert [site for site in right if site not in served and ended(site, drawn)] == []
+
+
+def end_of(start: datetime, number: int) -> datetime:
+    return start + timedelta(days=(1, 20, 60)[number % 3], hours=number % 24)
+
+
+def ended(site: Site, world: World) -> bool:
+    """Its tenant resumed it long enough ago."""
+    return site.name.pause is not None and site.name.pause[1] < world.end - timedelta(days=14)
 
 
 def test_what_an_outage_kept_from_the_ca_does_not_come_over_it_all_at_once() -> None:

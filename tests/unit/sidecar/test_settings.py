@@ -36,7 +36,7 @@ def test_what_is_needed_is_enough(environment):
     environment()
     settings = read_settings()
     assert settings.platform_domain == "platform.io"
-    assert settings.secret_id() == "hunter3"
+    assert settings.vault_login().next().body == {"role_id": "role", "secret_id": "hunter3"}
     assert settings.tls() is None
     assert settings.check_address == UnixAddress(Path("/run/nameplate/check.sock"))
     assert settings.xds_address == UnixAddress(Path("/run/nameplate/xds.sock"))
@@ -126,14 +126,14 @@ def test_a_rotated_secret_id_file_is_read_again(environment, tmp_path):
     file.write_text("first\n")
     environment(NAMEPLATE_VAULT_SECRET_ID=None, NAMEPLATE_VAULT_SECRET_ID_FILE=str(file))
     settings = read_settings()
-    assert settings.secret_id() == "first"
+    assert settings.vault_login().next().body["secret_id"] == "first"
     file.write_text("second\n")
-    assert settings.secret_id() == "second"
+    assert settings.vault_login().next().body["secret_id"] == "second"
 
 
 def test_each_setting_is_documented():
     undocumented = [name for name, field in SidecarSettings.model_fields.items() if not field.description]
-    assert undocumented == ["vault_secret_id", "vault_secret_id_file", "log_level"]
+    assert undocumented == []
 
 
 def test_what_envoy_listens_on_has_defaults_and_is_the_operator_s(environment):

@@ -14,6 +14,7 @@ import pytest
 from control.acme.ca import Ca
 from control.certificates.authorities import Authority
 from control.vault import Vault
+from core.vault_login import AppRole
 from embedded.ari import AriFront
 from embedded.background import Background
 from embedded.dns import DnsServer
@@ -27,7 +28,9 @@ HMAC = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 
 @pytest.fixture
 def vault(vault_mount: VaultMount) -> Any:
-    vault = Vault(vault_mount.url, vault_mount.path, vault_mount.control.role_id, lambda: vault_mount.control.secret_id)
+    vault = Vault(
+        vault_mount.url, vault_mount.path, AppRole(vault_mount.control.role_id, lambda: vault_mount.control.secret_id)
+    )
     yield vault
     vault.close()
 

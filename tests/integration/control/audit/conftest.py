@@ -15,6 +15,7 @@ from control.audit.anchor import Anchor, Anchoring
 from control.audit.verify import Report, verify
 from control.vault import Vault
 from core.vault import AUDIT_CHECKPOINT
+from core.vault_login import AppRole
 from embedded.background import Background
 from embedded.database import Database
 from embedded.openbao import OpenBao
@@ -76,7 +77,7 @@ async def fill(log: Log) -> None:
 
 @asynccontextmanager
 async def opened(database: Database, mount: VaultMount) -> AsyncIterator[Log]:
-    vault = Vault(mount.url, mount.path, mount.control.role_id, lambda: mount.control.secret_id)
+    vault = Vault(mount.url, mount.path, AppRole(mount.control.role_id, lambda: mount.control.secret_id))
     superuser = await asyncpg.connect(database.superuser_dsn)
     try:
         async with asyncpg.create_pool(database.control_dsn, min_size=0, max_size=8) as pool:

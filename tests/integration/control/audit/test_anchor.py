@@ -10,6 +10,7 @@ import pytest
 from control.audit.anchor import LATEST, Anchor, Anchoring, AnchorMismatch
 from control.vault import Vault, VaultError
 from core.vault import AUDIT_CHECKPOINT
+from core.vault_login import AppRole
 
 A, B = UUID(int=0xA), UUID(int=0xB)
 
@@ -87,7 +88,7 @@ async def test_what_vault_has_must_be_readable(log) -> None:
 async def test_the_loop_goes_on_without_vault_and_takes_up_what_it_missed(log, vault_mount, eventually) -> None:
     secret = "wrong"
     role = vault_mount.control
-    vault = Vault(vault_mount.url, vault_mount.path, role.role_id, lambda: secret)
+    vault = Vault(vault_mount.url, vault_mount.path, AppRole(role.role_id, lambda: secret))
     task = asyncio.create_task(Anchoring(log.pool, vault, every=0.01).run())
     try:
         await eventually(lambda: log.pool.fetchval("SELECT max(number) = 3 FROM audit_checkpoints"))

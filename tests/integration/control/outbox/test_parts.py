@@ -21,6 +21,7 @@ from control.outbox.settings import NotificationSettings
 from control.vault import Vault
 from core.domain import Finding
 from core.feed import OUTBOX_CHANNEL
+from core.vault_login import AppRole
 
 
 def now() -> datetime:
@@ -32,7 +33,7 @@ async def test_a_step_of_a_domain_is_told_at_once(
 ) -> None:
     monkeypatch.setattr(loop, "POLL", 3600.0)  # what is told at once is told by notification
     role_id, secret_id = vault_mount.control
-    vault = Vault(vault_mount.url, vault_mount.path, role_id, lambda: secret_id)
+    vault = Vault(vault_mount.url, vault_mount.path, AppRole(role_id, lambda: secret_id))
     settings = NotificationSettings(webhook_allowed_networks=(ip_network("127.0.0.0/8"),), webhook_allow_http=True)
     registry = CollectorRegistry()
     async with WebhookServer().serve() as hooks:

@@ -12,13 +12,14 @@ from api.admin.upstreams import Upstreams
 from api.auth import Operator
 from control.services import parts
 from control.vault import Vault
+from core.vault_login import AppRole
 from embedded.vault_mount import VaultMount
 
 
 @pytest.fixture
 def vault(vault_mount: VaultMount) -> Iterator[Vault]:
     role = vault_mount.control
-    vault = Vault(vault_mount.url, vault_mount.path, role.role_id, lambda: role.secret_id)
+    vault = Vault(vault_mount.url, vault_mount.path, AppRole(role.role_id, lambda: role.secret_id))
     yield vault
     vault.close()
 

@@ -17,6 +17,7 @@ from control.services.identities import sweep
 from control.vault import Vault, VaultUnavailable
 from core.certificate import Certificate
 from core.vault import identity_path
+from core.vault_login import AppRole
 
 OPEN = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
     AND state = 'idle in transaction'"""
@@ -41,7 +42,7 @@ async def test_who_ends_while_vault_is_asked_holds_nothing_and_leaves_it_to_the_
     monkeypatch.setattr("control.vault_claims.WAITS", (0.01, 0.01))
     async with Silent.start() as silent:
         sweeping = asyncio.create_task(
-            sweep(pool, Vault(silent.url, "secret", "role", lambda: "secret", deadline=60), 0)
+            sweep(pool, Vault(silent.url, "secret", AppRole("role", lambda: "secret"), deadline=60), 0)
         )
         await silent.asked.wait()
         assert await pool.fetchval(OPEN) == 0
@@ -63,7 +64,7 @@ async def test_one_that_is_made_again_after_the_claim_has_run_out_is_kept(
 ) -> None:
     async with Silent.start() as silent:
         with pytest.raises(VaultUnavailable):
-            await sweep(pool, Vault(silent.url, "secret", "role", lambda: "secret", deadline=0.2), 0)
+            await sweep(pool, Vault(silent.url, "secret", AppRole("role", lambda: "secret"), deadline=0.2), 0)
     await vault.destroy(PATH)  # what was asked for, late
     await pool.execute(RUN_OUT)
     await upstreams.identities.put(root, "edge", certificate(), ALWAYS)

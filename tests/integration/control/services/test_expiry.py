@@ -25,6 +25,7 @@ from control.services.upkeep import Upkeep
 from control.vault import Vault
 from core.certificate import Certificate
 from core.trust import TrustBundle
+from core.vault_login import AppRole
 
 LIFE = {"start": NOW - 335 * DAY, "end": NOW + 30 * DAY}
 
@@ -139,7 +140,7 @@ async def test_the_figures_show_when_the_first_of_each_ends(
     await upstreams.trust.put(root, "internal", TrustBundle.parse("".join(one.pem for one in roots)), ALWAYS)
     await pool.execute("INSERT INTO trust (name, pem) VALUES ('broken', 'nonsense')")
     await watch.look()
-    name = "nameplate_upstream_certificate_expiry_seconds"
+    name = "nameplate_upstream_certificate_not_after_timestamp_seconds"
     assert registry.get_sample_value(name, {"kind": "identity", "name": "edge"}) == certificate.not_after.timestamp()
     end = (NOW + 200 * DAY).timestamp()
     assert registry.get_sample_value(name, {"kind": "trust", "name": "internal"}) == end
@@ -176,7 +177,7 @@ async def test_the_loop_looks_and_sweeps_and_outlives_outages(
     await upstreams.trust.put(root, "internal", TrustBundle.parse(issue("R", ca=True, **LIFE).pem), ALWAYS)
     await pool.execute("UPDATE identities SET withdrawn_at = now() - interval '1 hour'")
     clock.now = LIFE["end"]
-    away = Vault("http://127.0.0.1:1", "secret", "role", lambda: "secret", deadline=0.5)
+    away = Vault("http://127.0.0.1:1", "secret", AppRole("role", lambda: "secret"), deadline=0.5)
     without = asyncio.create_task(Upkeep(pool, away, watch, every=0.01).run())
     try:
         await eventually(lambda: pool.fetchval("SELECT true FROM outbox"))

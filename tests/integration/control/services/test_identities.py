@@ -18,6 +18,7 @@ from control.services.transactions import Transactions
 from control.vault import Vault, VaultDenied
 from core.certificate import Certificate
 from core.vault import identity_path
+from core.vault_login import AppRole
 from embedded.vault_mount import VaultMount
 
 PATH = identity_path("edge")
@@ -165,7 +166,7 @@ async def test_without_vault_nothing_is_changed(
 ) -> None:
     first = certificate()
     await upstreams.identities.put(root, "edge", first, ALWAYS)
-    away = Vault("http://127.0.0.1:1", vault_mount.path, "role", lambda: "secret", deadline=1.0)
+    away = Vault("http://127.0.0.1:1", vault_mount.path, AppRole("role", lambda: "secret"), deadline=1.0)
     try:
         with pytest.raises(KeysUnavailable):
             await PlatformIdentities(Transactions(pool), away).put(root, "edge", certificate(), ALWAYS)
@@ -181,7 +182,7 @@ async def test_the_sidecar_may_read_identities_and_nothing_else_of_control(
 ) -> None:
     await upstreams.identities.put(root, "edge", certificate(), ALWAYS)
     role = vault_mount.sidecar
-    sidecar = Vault(vault_mount.url, vault_mount.path, role.role_id, lambda: role.secret_id)
+    sidecar = Vault(vault_mount.url, vault_mount.path, AppRole(role.role_id, lambda: role.secret_id))
     try:
         assert await sidecar.read(PATH) is not None
         with pytest.raises(VaultDenied):

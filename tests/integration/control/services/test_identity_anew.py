@@ -17,6 +17,7 @@ from control.services.transactions import Transactions
 from control.vault import Vault
 from core.certificate import Certificate
 from core.vault import identity_path
+from core.vault_login import AppRole
 from embedded.vault_mount import VaultMount
 
 PATH = identity_path("edge")
@@ -48,7 +49,7 @@ async def test_a_change_of_the_one_before_does_not_touch_the_one_after(
     if was_there:
         await upstreams.identities.put(root, "edge", certificate(), ALWAYS)
     role = vault_mount.control
-    slow = Slow(vault_mount.url, vault_mount.path, role.role_id, lambda: role.secret_id)
+    slow = Slow(vault_mount.url, vault_mount.path, AppRole(role.role_id, lambda: role.secret_id))
     late = asyncio.create_task(PlatformIdentities(Transactions(pool), slow).put(root, "edge", certificate(), ALWAYS))
     try:
         await slow.written.wait()

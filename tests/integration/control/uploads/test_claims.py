@@ -15,6 +15,7 @@ from scenes.uploads import Uploading
 from api.uploads import KeysUnavailable, UploadOvertaken
 from control.uploads.clearing import Clearing
 from control.vault import Vault, VaultUnavailable
+from core.vault_login import AppRole
 
 OPEN = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
     AND state = 'idle in transaction'"""
@@ -31,7 +32,7 @@ async def withdrawn(uploading: Uploading) -> UUID:
 
 
 def clearing_at(uploading: Uploading, url: str, deadline: float) -> Clearing:
-    silent = Vault(url, "secret", "role", lambda: "secret", deadline=deadline)
+    silent = Vault(url, "secret", AppRole("role", lambda: "secret"), deadline=deadline)
     return Clearing(uploading.pool, silent, uploading.propagation, uploading.clock)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
 import pytest
 import structlog
 from scenes.raw_http import CUT, HANG, RawServer, answer, chunked
 
+from core.vault_login import AppRole
 from sidecar.certs import vault as vault_module
 from sidecar.certs.vault import Vault, VaultDenied, VaultError, VaultNotFound, VaultUnavailable
 
@@ -19,7 +21,7 @@ RECORD = json.dumps({"data": {"data": {"key": KEY}, "metadata": {"version": 7}}}
 
 def vault_at(server: RawServer) -> Vault:
     return Vault(
-        f"http://127.0.0.1:{server.port}", mount="secret", role_id="the-role", secret_id=lambda: SECRET_ID
+        f"http://127.0.0.1:{server.port}", mount="secret", login=AppRole("the-role", lambda: SECRET_ID)
     )  # fmt: skip
 
 
@@ -144,3 +146,25 @@ async def test_a_connection_that_is_cut_once_costs_no_handshake():
     async with RawServer.start([LOGIN], [CUT], [answer(RECORD)]) as server, vault_at(server) as vault:
         assert (await vault.read("nameplate/x")).version == 7
         assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("octets", "outcome", "away"),
+    [
+        (answer(RECORD), "ok", False),
+        (answer(b"", "404 Not Found"), "refused", False),
+        (answer(b"", "503 Service Unavailable"), "later", True),
+        (CUT, "no_answer", True),
+    ],
+    ids=["ok", "refused", "later", "no answer"],
+)
+async def test_it_counts_what_came_of_each_request(octets, outcome, away):
+    async with RawServer.start([LOGIN], [octets], [octets]) as server, vault_at(server) as vault:
+        assert (vault.answers, vault.away) == ({}, False)
+        with contextlib.suppress(VaultError):
+            await vault.read("nameplate/x", 7)
+        assert vault.answers["ok"] == 1 + (outcome == "ok")
+        assert vault.answers[outcome] >= 1
+        assert sum(vault.answers.values()) == 2
+        assert vault.answer_seconds > 0
+        assert vault.away is away

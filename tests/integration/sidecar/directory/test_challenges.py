@@ -11,6 +11,7 @@ from typing import Any
 
 from scenes.directory import Rows, Running, running
 
+from core.database import Access
 from embedded.database import Database
 from sidecar.directory.errors import Refused
 
@@ -59,7 +60,7 @@ async def test_a_token_that_is_not_known_yet_is_read_once_for_all_who_ask(
     await rows.domain("shop.test", "verified")
     authorization = await rows.challenge("shop.test", "token-1")
     async with running("postgresql://nobody@127.0.0.1:1/none", state_dir) as deaf:
-        deaf.service.postgres._dsn = database.sidecar_dsn
+        deaf.service.postgres._access = Access(database.sidecar_dsn)
         challenges = deaf.service.challenges
         found = await asyncio.gather(*(challenges.load("token-1") for _ in range(50)))
         assert set(found) == {authorization}

@@ -23,6 +23,7 @@ from embedded.postgres import Postgres
 from embedded.process import Process
 from sidecar.authz.authorization import SERVICE as AUTHORIZATION
 from sidecar.extproc.processor import SERVICE as EXTERNAL_PROCESSOR
+from sidecar.metrics import VAULT_OUTCOMES
 from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
 from sidecar.wire.reflection_pb2 import ServerReflectionRequest
 from sidecar.xds.methods import AGGREGATED, SERVICES
@@ -121,6 +122,12 @@ async def test_the_metrics_show_what_happened(started, eventually):
     assert metrics["nameplate_feed_age_seconds"] < 10
     assert metrics["nameplate_certificate_fetch_seconds_count"] == 0
     assert metrics["process_resident_memory_bytes"] > 0
+    assert (metrics["nameplate_ready"], metrics["nameplate_envoys"], metrics["nameplate_vault_away"]) == (1, 0, 0)
+    assert metrics['nameplate_vault_requests_total{outcome="ok"}'] == 2  # the login, and the certificate
+    assert metrics["nameplate_vault_request_seconds_count"] == sum(
+        metrics[f'nameplate_vault_requests_total{{outcome="{outcome}"}}'] for outcome in VAULT_OUTCOMES
+    )
+    assert metrics["nameplate_platform_certificate_not_after_timestamp_seconds"] > time.time()
     assert metrics['nameplate_grpc_calls_total{socket="checks"}'] == 2
     assert metrics['nameplate_grpc_calls_total{socket="xds"}'] == 0
 

@@ -11,13 +11,14 @@ import pytest
 import structlog
 
 from core.vault import acme_account_path, certificate_path
+from core.vault_login import AppRole
 from embedded.vault_mount import VaultMount
 from sidecar.certs.vault import Vault, VaultDenied, VaultNotFound, VaultUnavailable
 
 
 def vault_of(mount: VaultMount, **changes: object) -> Vault:
     credentials = {"role_id": mount.sidecar.role_id, "secret_id": lambda: mount.sidecar.secret_id, **changes}
-    return Vault(mount.url, mount=mount.path, **credentials)
+    return Vault(mount.url, mount=mount.path, login=AppRole(**credentials))
 
 
 async def write(mount: VaultMount, path: str, value: str) -> None:
@@ -49,10 +50,10 @@ async def test_the_version_asked_for_is_read(vault, path):
     assert (record.data["value"], record.version) == ("one", 1)
 
 
-async def test_many_reads_at_once_log_in_once(vault, path, vault_mount):
+async def test_many_reads_at_once_log_in_once(path, vault_mount):
     logins: list[int] = []
-    vault._secret_id = lambda: logins.append(1) or vault_mount.sidecar.secret_id
-    records = await asyncio.gather(*(vault.read(path) for _ in range(50)))
+    async with vault_of(vault_mount, secret_id=lambda: logins.append(1) or vault_mount.sidecar.secret_id) as vault:
+        records = await asyncio.gather(*(vault.read(path) for _ in range(50)))
     assert {record.version for record in records} == {2}
     assert len(logins) == 1
 

@@ -1,0 +1,1 @@
+"""What the pages need of PostgreSQL, Vault and the settings."""
