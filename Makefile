@@ -95,7 +95,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Python 3.11 or newer is needed: apt-get install python3 (Debian 12, Ubuntu 24.04 or newer)" >&2; exit 1; \
 	fi
-	@echo "installing into $(VENV), about a minute ..."
+	@echo "installing into $(VENV), a minute or two ..."
 	@$(BIN)/python -c '$(NEW_ENOUGH)' 2>/dev/null || rm -rf $(VENV)
 	@if [ ! -x $(BIN)/pip ]; then \
 		if $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \

@@ -1,4 +1,4 @@
-"""What a reader's shell needs to go on from the demo: addresses, tokens, and four short commands (docs/start.md)."""
+"""What a reader's shell needs to go on from the demo: addresses, tokens, and six short commands (docs/start.md)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ api() { curl -sS -w '\\n' -X "$1" -H "Authorization: Bearer $TOKEN" -H "$JSON" "
 visit() { curl -sS -w '\\n' --cacert "$ROOTS" --connect-to "::$HTTPS" "$@"; }
 record() { "$PYTHON" -m demo.record "$DNS" "$@"; }
 field() { "$PYTHON" -m demo.field "$@"; }
-explain() { "$PYTHON" -m cli explain --sidecar "$SIDECAR" "$@"; }
+nameplate() { "$PYTHON" -m cli "$@"; }
+explain() { nameplate explain --sidecar "$SIDECAR" "$@"; }
 """
 
 

@@ -43,11 +43,6 @@ def print_signposts(stack: Stack, story: Story, console: Console, door: Door) ->
     ):
         addresses.add_row(what, where)
     console.print(addresses)
-    console.print("\n[bold]To open in a browser[/], each as from a button of the platform's own page")
-    for name in door.people:
-        console.print(f"{door.of(name)}", soft_wrap=True, highlight=False, markup=False)
-    shell_file = shell.write(stack, story.brand.token, stack.identity.operator_token(lifetime=24 * 3600))
-    console.print(f"\n[bold]In another terminal[/], to go on as docs/start.md does: . {shell_file}", soft_wrap=True)
     console.print(f"\n[bold]To copy[/] (the token of {story.brand.name} is in {token})")
     api = f'curl -sS -H "Authorization: Bearer $(cat {token})"'
     visit = f"curl -sS --cacert {roots}"
@@ -69,6 +64,11 @@ def print_signposts(stack: Stack, story: Story, console: Console, door: Door) ->
     ):
         console.print(f"\n[dim]# {step}[/]", soft_wrap=True)
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print("\n[bold]To open in a browser[/], each as from a button of the platform's own page")
+    for name in door.people:
+        console.print(f"{door.of(name)}", soft_wrap=True, highlight=False, markup=False)
+    shell_file = shell.write(stack, story.brand.token, stack.identity.operator_token(lifetime=24 * 3600))
+    console.print(f"\n[bold]In another terminal[/], to go on as docs/start.md does: . {shell_file}", soft_wrap=True)
 
 
 def resolve(hostname: str, stack: Stack) -> str:

@@ -85,7 +85,9 @@ class Story:
         states = {(domain.body["status"], domain.body["sslStatus"]) for domain in domains}
         targets = {domain.owner.name: domain.body["instructions"]["subdomain"]["value"] for domain in domains}
         self._ledger.check(
-            "each is pending, with its own DNS instructions", states == {("pending", "none")}, str(states)
+            "each is pending, with its own DNS instructions",
+            states == {("pending", "none")},
+            ", ".join(" / ".join(one) for one in states),
         )
         self._ledger.check(
             "each tenant has a CNAME target of its own, so that no record left behind gives a name away",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 _UNITS = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"), (1.0, "second"))
+_NEARLY = 1.02  # 72 hours are still 3 days a minute later
 _FAR = 45 * 86400.0  # seconds; beyond, the date says more
 
 
@@ -14,8 +15,9 @@ def in_words(moment: datetime, now: datetime) -> str:
         return date_in_words(moment)
     if abs(seconds) < 1:
         return "now"
-    size, unit = next((size, unit) for size, unit in _UNITS if abs(seconds) >= size)
-    number = int(abs(seconds) // size)
+    span = seconds * _NEARLY if seconds > 0 else -seconds
+    size, unit = next((size, unit) for size, unit in _UNITS if span >= size)
+    number = int(span // size)
     amount = f"{number} {unit}{'' if number == 1 else 's'}"
     return f"in {amount}" if seconds > 0 else f"{amount} ago"
 

@@ -91,7 +91,7 @@ def steps(
     zone = registered_domain(domain.hostname.removeprefix("*."))
     kind = kind_of(domain.hostname, zone)
     told = instructions(domain, target)
-    prove = _prove(domain, told, looks, zone)
+    prove = _prove(domain, kind, told, looks, zone)
     point = _point(domain, kind, told, looks, zone)
     if "challenge" not in told:
         return (prove, point)
@@ -99,7 +99,7 @@ def steps(
     return (prove, challenge, point) if kind == "wildcard" else (prove, point, challenge)
 
 
-def _prove(domain: Domain, told: Mapping[str, Any], looks: Mapping[Subject, Look], zone: str) -> Step:
+def _prove(domain: Domain, kind: Kind, told: Mapping[str, Any], looks: Mapping[Subject, Look], zone: str) -> Step:
     proven = domain.status in PROVEN_STATUSES
     by_cname = proven and domain.verified_by == "cname"
     why = (
@@ -107,6 +107,8 @@ def _prove(domain: Domain, told: Mapping[str, Any], looks: Mapping[Subject, Look
         if by_cname
         else "A record that only the domain’s owner can set. Leave it in place."
     )
+    if kind == "subdomain" and not proven:
+        why += " If you point the name here at once, by the CNAME below, that is proof enough."
     records = _records("verification", told, looks.get("txt", UNCHECKED), zone)
     return Step("prove", "Prove that the name is yours", why, records, done=proven, optional=by_cname)
 
