@@ -32,7 +32,7 @@ async def test_a_new_service_that_is_chosen_at_once_fails_no_request(edge, event
             async with rows.connection.transaction():
                 await rows.service(name, ports[name])
                 await rows.choice(tenant, None, name)
-            await eventually(lambda wanted=name: seen[-1] == wanted or loading.done(), timeout=15)
+            await eventually(lambda wanted=name: seen[-1:] == [wanted] or loading.done(), timeout=15)
             if before is not None:
                 await rows.remove("services", "name", before)
             before = name
