@@ -98,6 +98,7 @@ class PgBouncer:
             yield cls(port, log_path)
         finally:
             await process.stop()
+            (home / "server.key").unlink(missing_ok=True)  # it outlives nobody
 
     def tls_dsn(self, database: str, user: str, authority: Path) -> str:
         """The same over TLS, when it has a certificate for `localhost`."""
