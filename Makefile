@@ -34,15 +34,16 @@ test: $(STAMP)  ## the whole suite on real servers; TESTS=tests/unit for a part
 	@$(BIN)/python -m embedded.debian pebble nghttp2-client wrk knot unbound chromium prometheus pgbouncer systemd postgresql-15 >/dev/null
 ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
-else  # what the first two say comes when the third, which is shown as it runs, has ended
+else  # what the first two say comes at the end, however that comes: after the third, which is shown as it runs
 	@set -m; said=$$(mktemp -d); running=; code=0; \
+	trap 'kill -INT $$running 2>/dev/null && wait || true; cat $$said/*; rm -rf $$said' EXIT; \
+	trap 'exit 130' INT; trap 'exit 143' TERM; \
 	for part in $(BESIDE); do \
 		$(BIN)/python -m pytest $$part >$$said/$$(basename $${part%% *}) 2>&1 & running="$$running $$!"; \
 	done; \
-	trap 'kill -INT $$running 2>/dev/null && wait || true; rm -rf $$said' EXIT; \
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(APART)) || code=$$?; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(APART)) </dev/null & running="$$! $$running"; \
 	for one in $$running; do wait $$one || code=$$?; done; \
-	cat $$said/*; exit $$code
+	exit $$code
 endif
 
 .PHONY: bench

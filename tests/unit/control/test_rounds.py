@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -21,15 +20,20 @@ class Enough(Exception):
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of the rounds, without their jitter and without waiting."""
+    """The pauses of the rounds, without their jitter and without waiting. Only theirs: other loops of the process are
+    the suite's servers, and a sleep that gives way to nobody would let them spin."""
     asked: list[float] = []
 
     async def pause(seconds: float) -> None:
         asked.append(seconds)
 
-    monkeypatch.setattr(asyncio, "sleep", pause)
-    monkeypatch.setattr(random, "uniform", lambda _least, _most: 1.0)
+    _replace(monkeypatch, sleep=pause, uniform=lambda _least, _most: 1.0)
     return asked
+
+
+def _replace(monkeypatch: pytest.MonkeyPatch, *, sleep: Any, uniform: Any) -> None:
+    monkeypatch.setattr(rounds, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(rounds, "random", SimpleNamespace(uniform=uniform))
 
 
 async def play(*outcomes: Any, **wishes: Any) -> None:
@@ -80,13 +84,12 @@ async def test_what_is_away_is_said_once_a_round_and_the_next_one_comes(
 
 
 async def test_replicas_do_not_meet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "uniform", lambda least, most: least + most)
     asked: list[float] = []
 
     async def pause(seconds: float) -> None:
         asked.append(seconds)
         raise Enough
 
-    monkeypatch.setattr(asyncio, "sleep", pause)
+    _replace(monkeypatch, sleep=pause, uniform=lambda least, most: least + most)
     await play()
     assert asked == [120], "between half and one and a half of it"
