@@ -31,7 +31,7 @@ demo: $(STAMP)  ## start everything and play two tenants; ONCE=1 ends by itself
 
 .PHONY: test
 test: $(STAMP)  ## the whole suite on real servers; TESTS=tests/unit for a part
-	@$(BIN)/python -m embedded.debian pebble nghttp2-client wrk knot unbound chromium prometheus pgbouncer systemd postgresql-15 >/dev/null
+	@$(BIN)/python -m embedded.debian pebble nghttp2-client wrk knot unbound chromium prometheus pgbouncer systemd postgresql >/dev/null
 ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
 else  # what the first two say comes at the end, however that comes: after the third, which is shown as it runs

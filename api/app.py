@@ -12,12 +12,10 @@ from starlette.types import ASGIApp
 
 from api.admin.choices import ChoicesResource
 from api.admin.identities import IdentitiesResource
-from api.admin.overview import Overview
 from api.admin.requests import Admin
 from api.admin.services import ServicesResource
 from api.admin.trust import TrustResource
 from api.admin.upstreams import Upstreams
-from api.admin.view import OverviewResource
 from api.auth import Authenticator
 from api.caller import Callers
 from api.certificates import CertificatesResource
@@ -35,6 +33,8 @@ from api.names import Names
 from api.notifications import NotificationsResource
 from api.openapi import Document
 from api.operations import OPERATIONS, PREFIXES
+from api.overview.overview import Overview
+from api.overview.view import OverviewResource
 from api.portal import PortalResource
 from api.problems import exception_handlers, problem_routes
 from api.propagation import NOBODY, PropagationResource, Witness
@@ -80,7 +80,7 @@ def create_app(
     certificates = CertificatesResource(uploads, callers, now)
     clients = ClientAuthResource(client_auths, callers)
     diagnoses = Diagnoses(domains, diagnostician)
-    portal = PortalResource(domains, callers, ui.links if ui else None)
+    portal = PortalResource(domains, callers, ui)
     handlers: dict[str, Handler] = {
         "addDomain": resource.add,
         "importDomains": ImportsResource(domains, callers, names, target).add,
@@ -117,6 +117,8 @@ def create_app(
         "retryDelivery": notifications.retry,
         "openPortal": portal.open,
         "openOperatorPortal": portal.open_operator,
+        "endPortal": portal.end,
+        "endOperatorPortal": portal.end_operator,
     }
     handlers |= admin_handlers(Admin(upstreams, callers), now)
     handlers |= view_handlers(OverviewResource(overview, callers))

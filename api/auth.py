@@ -33,6 +33,7 @@ from uuid import UUID
 
 from jwt import InvalidSignatureError, PyJWS, PyJWTError
 
+from api.identifiers import parse_uuid
 from api.jwks import ALGORITHMS, KeySource, KeysUnavailable, VerificationKey
 from api.problems import ADMIN_SCOPE, Problem
 
@@ -150,13 +151,9 @@ class Authenticator:
 
     def _tenant(self, claims: Mapping[str, Any]) -> UUID:
         text = claims.get(self._tenant_claim)
-        try:
-            tenant = UUID(text) if isinstance(text, str) else None
-        except ValueError:
-            tenant = None
-        # UUID() reads many spellings ({…}, urn:uuid:…, no hyphens); one is enough. The nil UUID is what an issuer may
-        # write that knows no tenant; in the audit it is the platform itself.
-        if tenant is None or tenant.int == 0 or str(tenant) != str(text).lower():
+        tenant = parse_uuid(text) if isinstance(text, str) else None
+        # The nil UUID is what an issuer may write that knows no tenant; in the audit it is the platform itself.
+        if tenant is None or tenant.int == 0:
             raise Problem("token_no_tenant")
         return tenant
 

@@ -7,6 +7,8 @@ from uuid import UUID
 from starlette.requests import Request
 
 from api.auth import Authenticator, Operator, Principal
+from api.endpoints import DeliveryNotFound
+from api.identifiers import parse_uuid
 from api.problems import Problem
 from api.service import DomainNotFound
 
@@ -43,11 +45,15 @@ def raw_query(request: Request) -> bytes:
 
 def domain_id(request: Request) -> UUID:
     """Raises DomainNotFound for what is no UUID in its one usual spelling: no domain has such an id."""
-    text = request.path_params["id"]
-    try:
-        found = UUID(text)
-    except ValueError:
-        raise DomainNotFound from None
-    if str(found) != text.lower():
+    found = parse_uuid(request.path_params["id"])
+    if found is None:
         raise DomainNotFound
+    return found
+
+
+def delivery_id(request: Request) -> UUID:
+    """Raises DeliveryNotFound, as above."""
+    found = parse_uuid(request.path_params["delivery"])
+    if found is None:
+        raise DeliveryNotFound
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, cast
-from urllib.parse import urlencode
 from uuid import UUID
 
 from starlette.requests import Request
@@ -12,9 +11,11 @@ from starlette.responses import JSONResponse, Response
 from api.body import check_content_type, members, read, type_name
 from api.caller import Callers, domain_id, raw_query
 from api.client_auth import MODES, ClientAuth, ClientAuths, Consumer, ConsumerNotFound, Mode, NewConsumer, Settings
-from api.pagination import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
+from api.identifiers import parse_uuid
+from api.pagination import decode_cursor, encode_cursor
+from api.paging import PAGING, page, parse_page
 from api.problems import Problem
-from api.query import parse_count, parse_query
+from api.query import parse_query
 from api.representation import timestamp
 from api.service import Position
 from core.client_auth import MAX_CA_SIZE, MAX_CRL_SIZE
@@ -66,20 +67,13 @@ class ClientAuthResource:
 
     async def list_consumers(self, request: Request) -> Response:
         caller = await self._callers.of(request)
-        parameters = parse_query(raw_query(request), ("limit", "cursor"))
-        limit = parse_count(parameters, "limit", DEFAULT_LIMIT, MAX_LIMIT)
-        after = None
-        if "cursor" in parameters:
-            after = decode_cursor(parameters["cursor"])
-            if after is None:
-                raise Problem("invalid_cursor", "The cursor is not one that this API made.", parameter="cursor")
+        parameters = parse_query(raw_query(request), PAGING)
+        limit, after = parse_page(parameters, decode_cursor)
         found = await self._client_auths.consumers(caller, after, limit + 1)
-        page, cursor, headers = found[:limit], None, {}
+        shown, cursor = found[:limit], None
         if len(found) > limit:
-            cursor = encode_cursor(Position(page[-1].created_at, page[-1].id))
-            query = urlencode({**parameters, "cursor": cursor})
-            headers["Link"] = f'<{request.scope["path"]}?{query}>; rel="next"'
-        return JSONResponse({"data": list(map(consumer_of, page)), "nextCursor": cursor}, headers=headers)
+            cursor = encode_cursor(Position(shown[-1].created_at, shown[-1].id))
+        return page(request, parameters, list(map(consumer_of, shown)), cursor)
 
     async def show_consumer(self, request: Request) -> Response:
         caller = await self._callers.of(request)
@@ -145,12 +139,8 @@ async def _consumer(request: Request) -> NewConsumer:
 
 def consumer_id(request: Request) -> UUID:
     """Raises ConsumerNotFound for what is no UUID in its one usual spelling."""
-    text = request.path_params["id"]
-    try:
-        found = UUID(text)
-    except ValueError:
-        raise ConsumerNotFound from None
-    if str(found) != text.lower():
+    found = parse_uuid(request.path_params["id"])
+    if found is None:
         raise ConsumerNotFound
     return found
 

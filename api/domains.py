@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,9 +15,10 @@ from api.idempotency import HEADER as IDEMPOTENCY_HEADER
 from api.idempotency import REPLAYED_HEADER, idempotency
 from api.instructions import Target
 from api.names import Names
-from api.pagination import DEFAULT_LIMIT, MAX_LIMIT, decode_cursor, encode_cursor
+from api.pagination import decode_cursor, encode_cursor
+from api.paging import PAGING, page, parse_page
 from api.problems import Problem
-from api.query import parse_choice, parse_count, parse_query
+from api.query import parse_choice, parse_query
 from api.representation import detail, registration
 from api.service import STATUSES, DomainExists, Domains, Position, Reply
 from core.domain import Domain
@@ -60,25 +60,15 @@ class DomainsResource:
 
     async def list(self, request: Request) -> Response:
         caller = await self._callers.of(request)
-        parameters = parse_query(raw_query(request), ("limit", "cursor", "status"))
-        limit = parse_count(parameters, "limit", DEFAULT_LIMIT, MAX_LIMIT)
+        parameters = parse_query(raw_query(request), (*PAGING, "status"))
+        limit, after = parse_page(parameters, decode_cursor)
         status = parse_choice(parameters, "status", STATUSES)
-        after = None
-        if "cursor" in parameters:
-            after = decode_cursor(parameters["cursor"])
-            if after is None:
-                raise Problem("invalid_cursor", "The cursor is not one that this API made.", parameter="cursor")
         found = await self._domains.page(caller, after, status, limit + 1)
-        page = found[:limit]
-        cursor = None
-        headers = {}
+        shown, cursor = found[:limit], None
         if len(found) > limit:
-            cursor = encode_cursor(Position(page[-1].created_at, page[-1].id))
-            query = urlencode({**parameters, "cursor": cursor})
-            headers["Link"] = f'<{request.scope["path"]}?{query}>; rel="next"'
+            cursor = encode_cursor(Position(shown[-1].created_at, shown[-1].id))
         now = self._now()
-        data = [detail(domain, self._target, now) for domain in page]
-        return JSONResponse({"data": data, "nextCursor": cursor}, headers=headers)
+        return page(request, parameters, [detail(domain, self._target, now) for domain in shown], cursor)
 
     async def show(self, request: Request) -> Response:
         caller = await self._callers.of(request)

@@ -12,6 +12,7 @@ from api.service import Position
 
 ID = "0b8f0a86-4d0c-4a55-9a3b-5f3f0f5ad6a1"
 TOKEN = "verify-4f2d7c9a1be84a06b0f6d1c1a7e3955d"  # noqa: S105 -- an example
+AT, LATER = "2026-04-22T02:00:00.000Z", "2026-04-22T02:10:00.000Z"
 CURSOR = encode_cursor(Position(datetime(2026, 4, 22, 2, tzinfo=UTC), UUID(ID)))
 FINGERPRINT = "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c"
 ENTRY_CURSOR = encode_entry_cursor(17)

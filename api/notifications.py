@@ -9,22 +9,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api.body import check_content_type, members, read, read_nothing, type_name
-from api.caller import Callers, raw_query
+from api.caller import Callers, delivery_id, raw_query
 from api.endpoints import (
     DELIVERY_STATES,
     KINDS,
     Delivery,
-    DeliveryNotFound,
     DeliveryState,
     Endpoint,
     EndpointKind,
     EndpointNotFound,
     Endpoints,
 )
+from api.identifiers import parse_uuid
 from api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from api.problems import Problem
 from api.query import parse_choice, parse_count, parse_query
-from api.representation import timestamp
+from api.representation import optional_timestamp, timestamp
 
 
 class NotificationsResource:
@@ -81,7 +81,7 @@ class NotificationsResource:
         parse_query(raw_query(request))
         await read_nothing(request)
         made = await self._endpoints.rotate(caller, endpoint_id(request))
-        until = None if made.previous_until is None else timestamp(made.previous_until)
+        until = optional_timestamp(made.previous_until)
         shown = {"secret": made.secret, "previousValidUntil": until}
         return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
@@ -103,9 +103,7 @@ class NotificationsResource:
         caller = await self._callers.of(request)
         parse_query(raw_query(request))
         await read_nothing(request)
-        which = _uuid(request.path_params["delivery"])
-        if which is None:
-            raise DeliveryNotFound
+        which = delivery_id(request)
         return JSONResponse(delivery_of(await self._endpoints.retry(caller, endpoint_id(request), which)), 202)
 
 
@@ -117,9 +115,9 @@ def endpoint_of(endpoint: Endpoint) -> dict[str, Any]:
         "events": None if endpoint.events is None else list(endpoint.events),
         "createdAt": timestamp(endpoint.created_at),
         "enabled": endpoint.disabled_at is None,
-        "disabledAt": None if endpoint.disabled_at is None else timestamp(endpoint.disabled_at),
+        "disabledAt": optional_timestamp(endpoint.disabled_at),
         "disabledCode": endpoint.disabled_code,
-        "failingSince": None if endpoint.failing_since is None else timestamp(endpoint.failing_since),
+        "failingSince": optional_timestamp(endpoint.failing_since),
     }
 
 
@@ -132,23 +130,15 @@ def delivery_of(delivery: Delivery) -> dict[str, Any]:
         "state": delivery.state,
         "attempts": delivery.attempts,
         "createdAt": timestamp(delivery.created_at),
-        "settledAt": None if delivery.settled_at is None else timestamp(delivery.settled_at),
-        "nextAttemptAt": None if delivery.due_at is None else timestamp(delivery.due_at),
+        "settledAt": optional_timestamp(delivery.settled_at),
+        "nextAttemptAt": optional_timestamp(delivery.due_at),
         "lastFailure": None if delivery.last_attempt is None else dict(delivery.last_attempt),
     }
 
 
 def endpoint_id(request: Request) -> UUID:
     """Raises EndpointNotFound for what is no UUID in its one usual spelling."""
-    found = _uuid(request.path_params["id"])
+    found = parse_uuid(request.path_params["id"])
     if found is None:
         raise EndpointNotFound
     return found
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        found = UUID(text)
-    except ValueError:
-        return None
-    return found if str(found) == text.lower() else None

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from api import examples
+from api.auth import MAX_SUBJECT
 from api.endpoints import DELIVERY_STATES
 from api.exchange import REQUEST_ID_PATTERN
 from api.idempotency import KEY_PATTERN
 from api.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from api.query import NO_CONTROL, VISIBLE
 from api.schemas.admin import NAME_PATTERN
-from api.schemas.schema import Schema
+from api.schemas.schema import WHO, Schema
 from api.service import SSL_STATUSES, STATUSES
 
 PARAMETERS: Mapping[str, Schema] = {
@@ -63,7 +65,7 @@ PARAMETERS: Mapping[str, Schema] = {
         "name": "q",
         "in": "query",
         "description": "What hostnames begin with, or end with.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": r"^[!-~]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": f"^{VISIBLE.pattern}$"},
         "example": "mybrand.co",
     },
     "ofTenant": {
@@ -84,7 +86,7 @@ PARAMETERS: Mapping[str, Schema] = {
         "name": "who",
         "in": "query",
         "description": "Goes with `failing`: who has to act.",
-        "schema": {"type": "string", "enum": ["tenant", "operator", "ca", "nobody"]},
+        "schema": WHO,
     },
     "paused": {
         "name": "paused",
@@ -108,14 +110,14 @@ PARAMETERS: Mapping[str, Schema] = {
         "name": "hostname",
         "in": "query",
         "description": "The whole hostname.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": r"^[!-~]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 253, "pattern": f"^{VISIBLE.pattern}$"},
         "example": "shop.mybrand.co",
     },
     "actor": {
         "name": "actor",
         "in": "query",
         "description": "As `tenant:alice`; `tenant:`, `operator:` or `control:` for all of a kind.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 300, "pattern": r"^[^\x00-\x1f\x7f]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 300, "pattern": f"^{NO_CONTROL.pattern}$"},
         "example": "operator:",
     },
     "action": {
@@ -143,7 +145,7 @@ PARAMETERS: Mapping[str, Schema] = {
         "in": "query",
         "required": True,
         "description": "As a client would write it, with or without a port.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 300, "pattern": r"^[!-~]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 300, "pattern": f"^{VISIBLE.pattern}$"},
         "example": "shop.mybrand.co",
     },
     "sni": {
@@ -162,7 +164,15 @@ PARAMETERS: Mapping[str, Schema] = {
         "name": "sidecar",
         "in": "query",
         "description": "Only this one is asked.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[!-~]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": f"^{VISIBLE.pattern}$"},
+    },
+    "subject": {
+        "name": "subject",
+        "in": "query",
+        "required": True,
+        "description": "Of the token that their links were made with.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_SUBJECT, "pattern": f"^{NO_CONTROL.pattern}$"},
+        "example": "alice",
     },
     "endpoint": {
         "name": "id",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl
 
@@ -9,6 +10,8 @@ from api.body import shown
 from api.problems import Problem
 
 MAX_QUERY = 2048
+VISIBLE = re.compile(r"[!-~]+")
+NO_CONTROL = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
 def parse_query(raw: bytes, allowed: Collection[str] = ()) -> Mapping[str, str]:
@@ -41,3 +44,12 @@ def parse_count(parameters: Mapping[str, str], name: str, default: int, most: in
     if not (value.isascii() and value.isdecimal() and len(value) <= len(str(most)) and 1 <= int(value) <= most):
         raise Problem("invalid_parameter", f"{name} must be a whole number from 1 to {most}.", parameter=name)
     return int(value)
+
+
+def parse_text(parameters: Mapping[str, str], name: str, longest: int, allowed: re.Pattern[str]) -> str:
+    """What must be there. `allowed`: VISIBLE or NO_CONTROL. Raises Problem."""
+    value = parameters.get(name, "")
+    if len(value) > longest or allowed.fullmatch(value) is None:
+        what = "visible ASCII characters" if allowed is VISIBLE else "characters, none of control"
+        raise Problem("invalid_parameter", f"{name} has 1 to {longest} {what}.", parameter=name)
+    return value

@@ -22,6 +22,10 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
+def optional_timestamp(moment: datetime | None) -> str | None:
+    return None if moment is None else timestamp(moment)
+
+
 def registration(domain: Domain, target: Target) -> dict[str, Any]:
     """The 201 body of seed 002, key by key."""
     return {
@@ -47,11 +51,11 @@ def detail(domain: Domain, target: Target, now: datetime) -> dict[str, Any]:
         "ssl": _finding(_for_tenants(domain.ssl_finding)),
         "certificate": _in_use(domain),
         "certificateWarning": None if domain.uploaded is None else warning(domain.uploaded, now),
-        "certExpiry": _moment(domain.cert_expiry if domain.uploaded is None else domain.uploaded.not_after),
-        "renewAt": None if domain.paused_from else _moment(domain.renew_at),
+        "certExpiry": optional_timestamp(domain.cert_expiry if domain.uploaded is None else domain.uploaded.not_after),
+        "renewAt": None if domain.paused_from else optional_timestamp(domain.renew_at),
         "challenges": list(target.challenges(domain.hostname)),
         "failureCount": domain.failure_count,
-        "nextAttempt": None if domain.next_attempt is None else _next_attempt(domain.next_attempt),
+        "nextAttempt": next_attempt(domain.next_attempt),
     }
 
 
@@ -94,11 +98,9 @@ def allowance(quota: Quota) -> dict[str, Any]:
     }
 
 
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else timestamp(moment)
-
-
-def _next_attempt(attempt: NextAttempt) -> Mapping[str, Any]:
+def next_attempt(attempt: NextAttempt | None) -> Mapping[str, Any] | None:
+    if attempt is None:
+        return None
     return {"at": timestamp(attempt.at), "code": attempt.code, "message": attempt.message}
 
 

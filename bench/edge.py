@@ -24,6 +24,7 @@ from bench.relay import Relay
 from embedded.database import Database
 from embedded.envoy import Envoy, HotRestart
 from embedded.operator import command
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_port, free_ports
 from embedded.process import Process, children
 from embedded.vault_mount import VaultMount
@@ -66,7 +67,7 @@ class Server:
 
     async def metrics(self) -> Mapping[str, float]:
         """Samples by name and labels, as in the exposition."""
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with plain_http() as http:
             text = (await http.get(f"http://{LOOPBACK}:{self.admin_port}/metrics", timeout=30)).text
         lines = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in lines}
@@ -212,7 +213,7 @@ class Edge:
             except httpx.TransportError:
                 return False
 
-        async with httpx.AsyncClient(trust_env=False) as http:  # one: to make it costs as much as what is measured
+        async with plain_http() as http:
             started = time.monotonic()
             starting = Process.start(
                 name, argv, log_path=home / "log", ready=ready, env=environment, cwd=PROJECT, deadline=START_DEADLINE

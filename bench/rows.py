@@ -14,13 +14,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import httpx
 
 from bench.authority import Authority
 from bench.names import PLATFORM, SUFFIX, WIDTH, hostname
 from core import vault
 from core.certificate import Certificate
 from embedded.database import Database
+from embedded.plain_http import plain_http
 from embedded.vault_mount import VaultMount
 
 DOMAINS_A_TENANT = 10
@@ -96,9 +96,7 @@ async def writer(mount: VaultMount) -> AsyncIterator[Callable[[str, Certificate]
     """`write(path, certificate)` returns the version in Vault; any number may be called at once."""
     turns = asyncio.Semaphore(WRITES_AT_ONCE)
     headers = {"X-Vault-Token": mount.openbao.root_token}
-    async with httpx.AsyncClient(
-        base_url=f"{mount.url}/v1/{mount.path}/data/", headers=headers, trust_env=False, timeout=PATIENCE
-    ) as http:
+    async with plain_http(base_url=f"{mount.url}/v1/{mount.path}/data/", headers=headers, timeout=PATIENCE) as http:
 
         async def write(path: str, certificate: Certificate) -> int:
             async with turns:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import typer
 from pydantic import ValidationError
 
 from core.settings import complaints
+
+ADVICE = "settings are environment variables; `nameplate reference settings` says what each is, and for whom"
 
 
 @contextmanager
@@ -17,6 +19,11 @@ def explain_settings() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        for line in complaints(error):
-            typer.echo(f"nameplate: {line}", err=True)
-        raise typer.Exit(2) from None
+        raise unusable(complaints(error)) from None
+
+
+def unusable(problems: Sequence[str]) -> typer.Exit:
+    """Say each, and what to do; to be raised."""
+    for line in (*problems, ADVICE):
+        typer.echo(f"nameplate: {line}", err=True)
+    return typer.Exit(2)

@@ -98,20 +98,22 @@ def migrate() -> None:
     import asyncpg
 
     from cli.complaint import explain_settings
-    from control.db.migrate import MigrationError
+    from control.db.migrate import Migration, MigrationError
     from control.db.migrate import migrate as apply
     from control.settings import OwnerSettings
     from core.database import trouble
 
     with explain_settings():
         settings = OwnerSettings()  # type: ignore[call-arg]  # from the environment
+
+    def tell(migration: Migration) -> None:
+        typer.echo(f"applied {migration.version:04} {migration.name}")
+
     try:
-        done = asyncio.run(apply(settings.owner_access()))
+        done = asyncio.run(apply(settings.owner_access(), tell))
     except (MigrationError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         typer.echo(f"nameplate: the database was not migrated: {trouble(error)}", err=True)
         raise typer.Exit(1) from error
-    for migration in done:
-        typer.echo(f"applied {migration.version:04} {migration.name}")
     if not done:
         typer.echo("up to date")
 
@@ -171,6 +173,8 @@ def doctor(
     ] = "127.0.0.1:9901",
 ) -> None:
     """Check what control, or a sidecar, needs, and name the command that mends each finding.
+
+    Run it with the settings of that process: it reads the same environment variables.
 
     Exit 0: all is well, or there are warnings only; 1: something is wrong; 2: the settings cannot be used.
     """

@@ -87,6 +87,7 @@ CHORES = (
     # An ended session keeps its ticket used for longer than the ticket is good.
     """DELETE FROM ui_sessions WHERE expires_at < now() - interval '1 hour' OR used_at < now() - interval '3 hours'
         OR ended_at < now() - interval '1 hour'""",
+    "DELETE FROM ui_endings WHERE at < now() - interval '1 hour'",
     "DELETE FROM client_auth_changes WHERE at < now() - interval '1 hour'",
     FORGET_BUCKETS,
     MEND_BUCKETS,

@@ -16,17 +16,13 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from control.db.trace import tell
+from control.db.trace import TRACED, tell
 from core.errors import NameplateError
 
 Kind = Literal["verify", "obtain", "revoke"]
 
 # Longer than a healthy worker ever pauses between two renewals; the price is how long a killed one's work waits.
 LEASE = timedelta(seconds=15)
-
-
-# A job that is tried for days is not one long trace: after this it begins one of its own at each claim.
-TRACED = "15 minutes"
 
 
 class LeaseLost(NameplateError):

@@ -49,13 +49,14 @@ async def check_hearing(connection: asyncpg.Connection[Any], access: Access, set
     await connection.add_listener(CHANNEL, hear)
     other = await access.connect(seconds, command_timeout=seconds)
     try:
-        await other.execute(f"NOTIFY {CHANNEL}, '{token}'", timeout=seconds)
+        await other.execute(f"NOTIFY {CHANNEL}, '{token}'", timeout=seconds)  # a slow one is not for want of ears
+    finally:
+        other.terminate()
+    try:
         async with asyncio.timeout(seconds):
             await heard.wait()
     except TimeoutError:
         raise Deaf(setting) from None
-    finally:
-        other.terminate()
     await connection.remove_listener(CHANNEL, hear)
 
 

@@ -213,7 +213,7 @@ def _check_bare(text: str) -> None:
     code = HostnameCode
     if found := _space_or_control(text):
         raise HostnameError(
-            code.CONTROL_CHARACTER, f"There is a space or control character in it: {_code_point(found[0])}."
+            code.CONTROL_CHARACTER, f"{_code_point(found[0])} is in it; give letters, digits, hyphens and dots."
         )
     if _url_character(text):
         raise HostnameError(code.HAS_SCHEME_OR_PATH, "Give the hostname alone: no scheme, path or user.")

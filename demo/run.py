@@ -16,16 +16,24 @@ from demo.signposts import prepare_one_more, print_signposts
 from demo.story import Story
 from embedded import stack
 from embedded.debian import PackageMissing
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_port
 from embedded.process import ServerFailed
+
+WHAT_HAPPENS = (
+    "Two customers of a platform, MyBrand and MyCompany, bring three domain names. Each name is proven by DNS, gets a "
+    "certificate, and is opened over HTTPS; then one is taken away. It takes about half a minute. All servers are "
+    "real, run on this machine only, and are gone afterwards."
+)
 
 
 async def run(*, once: bool, ca: str | None) -> int:
     """Return the exit code: 0 only if every claim held."""
     console = Console()
     chosen, why = stack.choose_ca(ca)
-    console.rule("[bold]Nameplate[/]: a tenant's own domain, end to end, on real parts")
-    console.print(f"The CA is [bold]{'OpenBao' if chosen == 'openbao' else 'Pebble'}[/]: {why}.\n")
+    console.rule("[bold]Nameplate[/]: customers of a platform bring their own domains")
+    console.print(WHAT_HAPPENS)
+    console.print(f"Certificates are made by [bold]{'OpenBao' if chosen == 'openbao' else 'Pebble'}[/]: {why}.\n")
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -61,7 +69,7 @@ async def _play(
     settings = {"NAMEPLATE_UI_RETURN_URL": f"http://{LOOPBACK}:{door_port}/"}
     async with (
         stack.start(home, ca=ca, report=report, control=settings) as running,
-        httpx.AsyncClient(base_url=running.api_url + "/", timeout=30.0, trust_env=False) as http,
+        plain_http(base_url=running.api_url + "/", timeout=30.0) as http,
     ):
         story = Story(running, http, ledger, console)
         await story.tell()

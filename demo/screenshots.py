@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
 from demo.gallery import PLAN, Gallery, gallery
 from embedded import stack as stacks
 from embedded.chromium import chromium
+from embedded.plain_http import plain_http
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page, StorageState
@@ -100,7 +100,7 @@ async def take(out: Path, console: Console) -> None:
 
         async with (
             stacks.start(Path(home), ca="pebble", dns_01=True, control=SETTINGS, report=report) as stack,
-            httpx.AsyncClient(base_url=stack.api_url + "/", timeout=30.0, trust_env=False) as http,
+            plain_http(base_url=stack.api_url + "/", timeout=30.0) as http,
             chromium() as browser,
         ):
             shown = gallery(stack, http)

@@ -1,11 +1,13 @@
-"""What a reader's shell needs to go on from the demo: addresses, tokens, and six short commands (docs/start.md)."""
+"""What a reader's shell needs to go on from the demo: addresses, tokens, settings, short commands (docs/start.md)."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from embedded import envoy
 from embedded.ports import LOOPBACK
 from embedded.stack import Stack
 
@@ -16,13 +18,18 @@ record() { "$PYTHON" -m demo.record "$DNS" "$@"; }
 field() { "$PYTHON" -m demo.field "$@"; }
 nameplate() { "$PYTHON" -m cli "$@"; }
 explain() { nameplate explain --sidecar "$SIDECAR" "$@"; }
+doctor() { (set -a; . "$STATE/control.env"; nameplate doctor "$@"); }
+doctor_sidecar() { (set -a; . "$STATE/sidecar.env"
+  nameplate doctor sidecar --envoy "$ENVOY" --envoy-admin "unix:$STATE/envoy/admin.sock" "$@"); }
 """
 
 
 def write(stack: Stack, token: str, operator_token: str) -> Path:
-    """A file to be read by `.`; it holds tokens, so it is ours alone."""
-    roots, file = stack.home / "roots.pem", stack.home / "shell"
+    """A file to be read by `.`; beside it the settings of both processes. They hold secrets, so they are ours alone."""
+    roots = stack.home / "roots.pem"
     roots.write_text(stack.trust)
+    _write(stack.home / "control.env", stack.control_environment)
+    _write(stack.home / "sidecar.env", stack.sidecar_environment)
     values = {
         "API": stack.api_url,
         "JSON": "Content-Type: application/json",
@@ -32,8 +39,14 @@ def write(stack: Stack, token: str, operator_token: str) -> Path:
         "ROOTS": str(roots),
         "DNS": stack.dns.address,
         "SIDECAR": stack.admin_url,
+        "STATE": str(stack.home),
+        "ENVOY": str(envoy.program()),
         "PYTHON": sys.executable,
     }
+    return _write(stack.home / "shell", values, COMMANDS)
+
+
+def _write(file: Path, values: Mapping[str, str], commands: str = "") -> Path:
     file.touch(mode=0o600)
-    file.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()) + COMMANDS)
+    file.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()) + commands)
     return file

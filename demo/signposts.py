@@ -21,8 +21,8 @@ async def prepare_one_more(story: Story) -> None:
 
 
 def print_signposts(stack: Stack, story: Story, console: Console, door: Door) -> None:
+    file = shell.write(stack, story.brand.token, stack.identity.operator_token(lifetime=24 * 3600))
     roots = stack.home / "roots.pem"
-    roots.write_text(stack.trust)
     token = stack.home / "token"
     token.touch(mode=0o600)
     token.write_text(story.brand.token)
@@ -61,14 +61,16 @@ def print_signposts(stack: Stack, story: Story, console: Console, door: Door) ->
         ("the platform's own name", f"{visit} {resolve(f'tenant-{story.brand.tenant_id}.{PLATFORM}', stack)}/"),
         ("plain HTTP", f"curl -sSi -H 'Host: {story.shop.hostname}' http://{LOOPBACK}:{stack.http_port}/"),
         ("delete", f"{api} -X DELETE {stack.api_url}/domains/{story.shop.id}"),
+        ("would a host be served, and why: nameplate explain", f"(. {file}; explain {story.shop.hostname})"),
+        ("is all well that control needs: nameplate doctor", f"(. {file}; doctor)"),
+        ("the same of the sidecar and its Envoy", f"(. {file}; doctor_sidecar)"),
     ):
         console.print(f"\n[dim]# {step}[/]", soft_wrap=True)
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print("\n[bold]To open in a browser[/], each as from a button of the platform's own page")
     for name in door.people:
         console.print(f"{door.of(name)}", soft_wrap=True, highlight=False, markup=False)
-    shell_file = shell.write(stack, story.brand.token, stack.identity.operator_token(lifetime=24 * 3600))
-    console.print(f"\n[bold]In another terminal[/], to go on as docs/start.md does: . {shell_file}", soft_wrap=True)
+    console.print(f"\n[bold]In another terminal[/], to go on as docs/start.md does: . {file}", soft_wrap=True)
 
 
 def resolve(hostname: str, stack: Stack) -> str:

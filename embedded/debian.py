@@ -37,14 +37,15 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "chromium": ("usr/lib/chromium/chromium",),
     "prometheus": ("usr/bin/prometheus", "usr/bin/promtool"),
     "pgbouncer": ("usr/sbin/pgbouncer",),
-    "postgresql-15": ("usr/lib/postgresql/15/bin/postgres", "usr/lib/postgresql/15/bin/initdb"),
+    # Whichever version the distribution has: it depends on postgresql-15, -16, -17, …
+    "postgresql": ("usr/lib/postgresql/*/bin/postgres", "usr/lib/postgresql/*/bin/initdb"),
     "systemd": ("usr/bin/systemd-analyze",),
     # pip itself, for a Python whose package of `venv` is not installed
     "python3-pip-whl": ("usr/share/python-wheels/pip-*.whl",),
 }
-"""The files that we use, by package; a name may hold wildcards."""
+"""The files that we use, by package; a path may hold wildcards."""
 
-UNPACKED_ONLY = frozenset({"knot", "unbound", "prometheus", "pgbouncer", "postgresql-15", "systemd"})
+UNPACKED_ONLY = frozenset({"knot", "unbound", "prometheus", "pgbouncer", "postgresql", "systemd"})
 """Packages that start a service of the machine when they are installed, on a port that others use."""
 
 
@@ -58,7 +59,7 @@ def find(package: str, file: str) -> Path | None:
     if directory == "usr/bin" and (program := shutil.which(name, path=_path())):
         return Path(program)
     for root in (Path("/"), TOOLS / package):
-        for found in sorted((root / directory).glob(name)):
+        for found in sorted(root.glob(file)):
             return found
     return None
 
@@ -75,9 +76,12 @@ def require(package: str, program: str) -> Path:
     return found
 
 
-def environment(package: str) -> dict[str, str]:
-    """The environment to run a package's programs in: ours, and where its libraries are if they were unpacked here."""
-    folders = sorted({str(library.parent) for library in (TOOLS / package).rglob("*.so*")})
+def environment(package: str, unpacked: Path | None = None) -> dict[str, str]:
+    """The environment to run a package's programs in: ours, and where its libraries are if they were unpacked here.
+
+    `unpacked`: a copy of what is below `.tools/`, whose libraries are to be taken.
+    """
+    folders = sorted({str(library.parent) for library in (unpacked or TOOLS / package).rglob("*.so*")})
     if not folders:
         return dict(os.environ)
     known = os.environ.get("LD_LIBRARY_PATH")

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SHARED = Path("/dev/shm")
-NEEDED = 6 << 30  # bytes: of the two halves of the suite side by side, and as much again
+NEEDED = 6 << 30  # bytes: of the parts of the suite side by side, and as much again
 LOCK = "lock"
 YOUNG = 60.0  # seconds: it may not have its lock yet
 

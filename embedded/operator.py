@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-import httpx
-
 from core import vault
 from embedded.openbao import OpenBao
 from embedded.pki import Pki
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK
 from embedded.process import ServerFailed, run
 
@@ -35,7 +34,7 @@ async def migrate(dsn: str) -> None:
 async def put_default_service(api_url: str, token: str, ports: Sequence[int]) -> None:
     """The upstreams on loopback that requests go to unless their tenant or domain says otherwise."""
     addresses = [{"host": LOOPBACK, "port": port} for port in ports]
-    async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+    async with plain_http(headers={"Authorization": f"Bearer {token}"}) as client:
         answer = await client.put(f"{api_url}/admin/services/default", json={"addresses": addresses})
     if not answer.is_success:
         raise ServerFailed(f"the service was not taken: {answer.status_code} {answer.text}")

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from embedded import debian
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_port
 from embedded.process import Process, ServerFailed, run
 
@@ -41,7 +42,7 @@ class Prometheus:
 
         async def ready() -> bool:
             try:
-                async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+                async with plain_http() as client:
                     return (await client.get(f"http://{LOOPBACK}:{port}/-/ready", timeout=5)).status_code == 200
             except httpx.TransportError:
                 return False
@@ -66,7 +67,7 @@ class Prometheus:
 
     async def get(self, path: str, **parameters: str) -> Any:
         """`data` of an answer of /api/v1/{path}. Raises ServerFailed with Prometheus' own words."""
-        async with httpx.AsyncClient(trust_env=False, timeout=HTTP_TIMEOUT, verify=False) as client:  # no TLS here
+        async with plain_http(timeout=HTTP_TIMEOUT) as client:
             response = await client.get(f"http://{LOOPBACK}:{self.port}/api/v1/{path}", params=parameters)
         body = response.json()
         if body["status"] != "success":

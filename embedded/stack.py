@@ -23,6 +23,7 @@ from embedded.openbao import OpenBao
 from embedded.operator import command
 from embedded.pebble import Pebble
 from embedded.pki import Pki
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, can_bind, free_port, free_ports
 from embedded.postgres import Postgres
 from embedded.process import Process, ServerFailed, children
@@ -72,7 +73,7 @@ class Stack:
     async def hand_over(self, token: str, *, operator: bool = False) -> str:
         """A link to the pages, good for a minute and once. `token`: of the tenant, or of the operator."""
         path = "admin/portal/sessions" if operator else "portal/sessions"
-        async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as client:
+        async with plain_http(headers={"Authorization": f"Bearer {token}"}) as client:
             answer = await client.post(f"{self.api_url}/{path}")
         if answer.status_code != 201:
             raise ServerFailed(f"no link to the pages: {answer.status_code} {answer.text}")
@@ -128,7 +129,7 @@ def answers(url: str) -> Callable[[], Awaitable[bool]]:
 
     async def probe() -> bool:
         try:
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with plain_http() as client:
                 return (await client.get(url, timeout=5.0)).status_code == 200
         except httpx.TransportError:
             return False
@@ -141,8 +142,8 @@ def choose_ca(wanted: str | None) -> tuple[str, str]:
     if wanted is not None:
         return wanted, "asked for"
     if can_bind(80):
-        return "openbao", "port 80 can be bound, where OpenBao's HTTP-01 validator connects"
-    return "pebble", "port 80 cannot be bound here, and OpenBao's HTTP-01 validator connects only there"
+        return "openbao", "port 80 is free here, and there alone it asks whether a name leads here"
+    return "pebble", "port 80 is not ours here, and OpenBao would ask there alone whether a name leads here"
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_port
 from embedded.process import Process
 
@@ -32,7 +33,7 @@ class UpstreamProcess:
 
         async def answers() -> bool:
             try:
-                async with httpx.AsyncClient(trust_env=False, timeout=PROBE_TIMEOUT) as client:
+                async with plain_http(timeout=PROBE_TIMEOUT) as client:
                     answer = await client.get(f"http://{LOOPBACK}:{port}/")
             except httpx.TransportError:
                 return False

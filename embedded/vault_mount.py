@@ -20,19 +20,21 @@ class VaultMount:
     @classmethod
     async def create(cls, openbao: OpenBao, path: str) -> VaultMount:
         """Mount, write both policies, and make both AppRoles (named after the mount)."""
-        await openbao.mount_kv(path)
-        await openbao.write_policy(f"{path}-control", control_policy(path))
-        await openbao.write_policy(f"{path}-sidecar", sidecar_policy(path))
-        control = await openbao.approle(f"{path}-control", [f"{path}-control"])
-        sidecar = await openbao.approle(f"{path}-sidecar", [f"{path}-sidecar"])
+        async with openbao.connected() as connected:
+            await connected.mount_kv(path)
+            await connected.write_policy(f"{path}-control", control_policy(path))
+            await connected.write_policy(f"{path}-sidecar", sidecar_policy(path))
+            control = await connected.approle(f"{path}-control", [f"{path}-control"])
+            sidecar = await connected.approle(f"{path}-sidecar", [f"{path}-sidecar"])
         return cls(openbao, path, control, sidecar)
 
     async def remove(self) -> None:
         """Remove the mount with everything in it, the AppRoles and the policies."""
-        await self.openbao.unmount(self.path)
-        for process in ("control", "sidecar"):
-            await self.openbao.delete_approle(f"{self.path}-{process}")
-            await self.openbao.delete_policy(f"{self.path}-{process}")
+        async with self.openbao.connected() as connected:
+            await connected.unmount(self.path)
+            for process in ("control", "sidecar"):
+                await connected.delete_approle(f"{self.path}-{process}")
+                await connected.delete_policy(f"{self.path}-{process}")
 
     @property
     def url(self) -> str:

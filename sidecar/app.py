@@ -38,13 +38,7 @@ if TYPE_CHECKING:
     from sidecar.discovery import Discovery
 
 # A third of all modules, which no check needs.
-LATE = (
-    "sidecar.discovery",
-    "sidecar.admin",
-    "sidecar.explain.questions",
-    "sidecar.metrics",
-    "sidecar.authz.client_examination",
-)
+LATE = ("sidecar.discovery", "sidecar.admin", "sidecar.inspection", "sidecar.authz.client_examination")
 
 # Seconds. While the directory is read, checks are first in line for the processor; if it takes longer, who looks after
 # the process is told that it is alive.
@@ -202,28 +196,12 @@ class Sidecar:
             discovery.certificates.fetching = traces.fetching
 
     def _open_administration(self) -> None:
-        from sidecar.admin import Admin  # noqa: PLC0415
-        from sidecar.explain.questions import Questions  # noqa: PLC0415
-        from sidecar.metrics import Metrics  # noqa: PLC0415
+        from sidecar.inspection import Inspection  # noqa: PLC0415
 
         assert self.discovery is not None  # noqa: S101
-        servers = {"checks": self.checks.server, "xds": self.discovery.server}
-        metrics = Metrics(
-            self.directory.stats,
-            self.directory.edge_stats,
-            self.checks.stats,
-            servers,
-            self.discovery.secrets,
-            self.discovery.resources,
-            self.discovery.vault,
-            self.readiness,
-        )
-        explain = self.discovery.explain(self.checks.policy, self.checks.routing, self.readiness)
-        questions = Questions(self._settings.sidecar_id, explain, self.directory.postgres)
-        self.directory.feed.on_question = questions.heard
-        self._parts.keep_running("questions", questions.run)
-        answering = self._administration.serve(Admin(self.readiness, metrics.read, explain))
-        self._parts.keep(ADMIN, answering, lambda: self.stop(Stop.ADMIN_ENDED))
+        inspection = Inspection(self._settings.sidecar_id, self.directory, self.checks, self.discovery, self.readiness)
+        self._parts.keep_running("questions", inspection.questions.run)
+        self._parts.keep(ADMIN, self._administration.serve(inspection.admin), lambda: self.stop(Stop.ADMIN_ENDED))
 
     async def _answer_checks(self) -> None:
         self.checks.health.serve()

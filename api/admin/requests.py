@@ -13,6 +13,7 @@ from api.admin.upstreams import Kind, NotThere, Upstreams
 from api.auth import Operator
 from api.caller import Callers, raw_query
 from api.conditions import Condition
+from api.identifiers import parse_uuid
 from api.problems import Problem
 from api.query import parse_query
 from core.service import is_name
@@ -59,12 +60,8 @@ def known_name(request: Request, code: str) -> str:
 
 def tenant_id(request: Request) -> UUID:
     """Raises NotThere for what is no UUID in its one usual spelling."""
-    text: str = request.path_params["id"]
-    try:
-        found = UUID(text)
-    except ValueError:
-        raise NotThere("tenant_not_found") from None
-    if str(found) != text.lower():
+    found = parse_uuid(request.path_params["id"])
+    if found is None:
         raise NotThere("tenant_not_found")
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import examples
-from api.schemas.schema import COUNT, HEX, MOMENT, TEXT, Schema, closed, nullable, reference
+from api.schemas.schema import COUNT, HEX, ID, MOMENT, TEXT, Schema, array, closed, nullable, or_null, reference
 from core.bounds import BREAKER, HEALTH, PORT, TIMES, Bounds
 from core.service import MAX_ADDRESSES, MAX_NAMES, MAX_PATH, PROTOCOLS
 from core.trust import MAX_CERTIFICATES, MAX_SIZE
@@ -90,8 +90,8 @@ _SPEC: Mapping[str, Any] = {
     },
     "protocol": {"type": "string", "enum": list(PROTOCOLS), "default": "http1"},
     **_numbers(TIMES),
-    "healthCheck": {"oneOf": [{"type": "null"}, _HEALTH_CHECK]},
-    "circuitBreaker": {"oneOf": [{"type": "null"}, _all_optional(_numbers(BREAKER))]},
+    "healthCheck": or_null(_HEALTH_CHECK),
+    "circuitBreaker": or_null(_all_optional(_numbers(BREAKER))),
     "tls": {"oneOf": [{"type": "null"}, _TLS], "description": "null: in the clear."},
 }
 _AUTHORITY = closed(
@@ -99,7 +99,7 @@ _AUTHORITY = closed(
 )
 _TRUST: Mapping[str, Any] = {
     "name": _NAME,
-    "authorities": {"type": "array", "items": _AUTHORITY},
+    "authorities": array(_AUTHORITY),
     "usedBy": _USED_BY,
     **_STAMPS,
 }
@@ -119,9 +119,7 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         examples=[examples.SERVICE],
     ),
-    "ServiceList": closed(
-        {"data": {"type": "array", "items": reference("Service")}}, examples=[{"data": [examples.SERVICE]}]
-    ),
+    "ServiceList": closed({"data": array(reference("Service"))}, examples=[{"data": [examples.SERVICE]}]),
     "NewTrust": closed(
         {
             "pem": {
@@ -157,7 +155,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "serial": HEX,
             "issuer": TEXT,
             "fingerprint": HEX,
-            "names": {"type": "array", "items": TEXT},
+            "names": array(TEXT),
             "notBefore": MOMENT,
             "notAfter": MOMENT,
             "usedBy": _USED_BY,
@@ -165,13 +163,11 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         examples=[examples.IDENTITY],
     ),
-    "IdentityList": closed(
-        {"data": {"type": "array", "items": reference("Identity")}}, examples=[{"data": [examples.IDENTITY]}]
-    ),
+    "IdentityList": closed({"data": array(reference("Identity"))}, examples=[{"data": [examples.IDENTITY]}]),
     "NewChoice": closed({"service": _NAME}, examples=[{"service": "shop"}]),
     "Choice": closed(
         {
-            "tenant": {"type": "string", "format": "uuid"},
+            "tenant": ID,
             "domain": {"type": ["string", "null"], "format": "uuid", "description": "null: of the whole tenant."},
             "service": {**nullable(_NAME), "description": "null: nothing is chosen."},
             "updatedAt": nullable(MOMENT),

@@ -8,7 +8,7 @@ from typing import Any
 from api import examples
 from api.client_auth import MODES
 from api.pagination import CURSOR_PATTERN, MAX_LIMIT
-from api.schemas.schema import COUNT, HEX, MOMENT, TEXT, Schema, closed, nullable, reference
+from api.schemas.schema import COUNT, HEX, ID, MOMENT, TEXT, Schema, closed, nullable, reference
 from core.client_auth import MAX_AUTHORITIES, MAX_CA_SIZE, MAX_CRL_SIZE, MAX_CRLS
 from core.client_identity import KINDS, MAX_GROUP, MAX_GROUPS, MAX_VALUE
 
@@ -75,7 +75,7 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "ClientAuth": closed(
         {
-            "id": {"type": "string", "format": "uuid"},
+            "id": ID,
             "hostname": {"type": "string", "maxLength": 253},
             "mode": _MODE,
             "skipConsumerLookup": _SKIP,
@@ -106,7 +106,7 @@ SCHEMAS: Mapping[str, Schema] = {
         examples=[{"name": "orders", "kind": "san", "value": "uri:spiffe://mybrand.co/orders", "groups": ["shop"]}],
     ),
     "Consumer": closed(
-        {"id": {"type": "string", "format": "uuid"}, **_CONSUMER, "createdAt": MOMENT, "updatedAt": MOMENT},
+        {"id": ID, **_CONSUMER, "createdAt": MOMENT, "updatedAt": MOMENT},
         examples=[examples.CONSUMER],
     ),
     "ConsumerList": closed(

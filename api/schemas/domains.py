@@ -9,7 +9,7 @@ from api import examples
 from api.operations.domains import LINE_PROBLEMS
 from api.pagination import CURSOR_PATTERN, ENTRY_CURSOR_PATTERN, MAX_LIMIT
 from api.schemas import uploads
-from api.schemas.schema import CODE, COUNT, MOMENT, TEXT, WHO, Schema, closed, nullable, reference
+from api.schemas.schema import CODE, COUNT, ID, MOMENT, TEXT, WHO, Schema, closed, nullable, or_null, reference
 from api.service import SSL_STATUSES, STATUSES
 from core.hostname import MAX_INPUT_LENGTH
 
@@ -59,7 +59,7 @@ _FINDING: Mapping[str, Any] = {
 }
 
 _REGISTRATION: Mapping[str, Any] = {
-    "id": {"type": "string", "format": "uuid"},
+    "id": ID,
     "hostname": {"type": "string", "maxLength": 253, "description": "Lower-case A-labels, no trailing dot."},
     "status": {"type": "string", "enum": list(STATUSES)},
     "sslStatus": {"type": "string", "enum": list(SSL_STATUSES)},
@@ -141,7 +141,7 @@ SCHEMAS: Mapping[str, Schema] = {
                     closed({"source": uploads.SOURCE, **uploads.FACTS}, description="The one that is in use."),
                 ]
             },
-            "certificateWarning": {"oneOf": [{"type": "null"}, reference("CertificateWarning")]},
+            "certificateWarning": or_null(reference("CertificateWarning")),
             "certExpiry": {**nullable(MOMENT), "description": "Of the certificate that is in use."},
             "renewAt": {
                 **nullable(MOMENT),

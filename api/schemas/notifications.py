@@ -8,10 +8,10 @@ from typing import Any
 from api import examples
 from api.endpoints import DELIVERY_STATES, EVENTS, KINDS, MAX_ADDRESS
 from api.pagination import MAX_LIMIT
-from api.schemas.schema import CODE, COUNT, MOMENT, TEXT, Schema, closed, nullable, reference
+from api.schemas.schema import CODE, COUNT, ID, MOMENT, TEXT, Schema, array, closed, nullable, reference
 
 _ENDPOINT: Mapping[str, Any] = {
-    "id": {"type": "string", "format": "uuid"},
+    "id": ID,
     "kind": {"type": "string", "enum": list(KINDS)},
     "address": TEXT,
     "events": {"type": ["array", "null"], "items": TEXT},
@@ -60,12 +60,10 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         examples=[{"secret": "whsec_" + "MDEy" * 10 + "MDE=", "previousValidUntil": "2026-04-23T02:00:00.000Z"}],
     ),
-    "EndpointList": closed(
-        {"data": {"type": "array", "items": reference("Endpoint")}}, examples=[{"data": [examples.ENDPOINT]}]
-    ),
+    "EndpointList": closed({"data": array(reference("Endpoint"))}, examples=[{"data": [examples.ENDPOINT]}]),
     "Delivery": closed(
         {
-            "id": {"type": "string", "format": "uuid"},
+            "id": ID,
             "messageId": {**TEXT, "description": "The webhook-id header, or the mail's Message-ID before its @."},
             "event": TEXT,
             "domain": {"type": ["string", "null"], "format": "uuid"},

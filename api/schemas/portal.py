@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from api import examples
-from api.schemas.schema import MOMENT, Schema, closed
+from api.schemas.schema import COUNT, MOMENT, Schema, closed
 
 SCHEMAS: Mapping[str, Schema] = {
     "PortalSession": closed(
@@ -26,4 +26,5 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         examples=[examples.PORTAL_LINK],
     ),
+    "PortalEnding": closed({"ended": {**COUNT, "description": "Sessions."}}, examples=[{"ended": 2}]),
 }

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import examples
-from api.schemas.schema import CODE, COUNT, HEX, MOMENT, TEXT, Schema, closed, reference
+from api.schemas.schema import CODE, COUNT, HEX, ID, MOMENT, TEXT, Schema, array, closed, or_null, reference
 from core.upload import MAX_CHAIN, MAX_KEY
 
 FACTS: Mapping[str, Any] = {
@@ -52,19 +52,19 @@ SCHEMAS: Mapping[str, Schema] = {
     "UploadedCertificate": closed(
         {
             **FACTS,
-            "names": {"type": "array", "items": TEXT},
+            "names": array(TEXT),
             "uploadedAt": MOMENT,
             "servedUntil": {
                 **MOMENT,
                 "description": "Then the managed certificate takes over; where there is none, at notAfter.",
             },
-            "warning": {"oneOf": [{"type": "null"}, reference("CertificateWarning")]},
+            "warning": or_null(reference("CertificateWarning")),
         }
     ),
     "CertificateWarning": {**WARNING, "description": "There is something to do about the uploaded certificate."},
     "DomainCertificates": closed(
         {
-            "id": {"type": "string", "format": "uuid"},
+            "id": ID,
             "hostname": {"type": "string", "maxLength": 253},
             "inUse": {
                 "type": ["string", "null"],
@@ -72,8 +72,8 @@ SCHEMAS: Mapping[str, Schema] = {
                 "description": "Which is served, or will be once the domain is proven.",
             },
             "serving": {"type": "boolean", "description": "Whether the domain is proven, and it is served."},
-            "uploaded": {"oneOf": [{"type": "null"}, reference("UploadedCertificate")]},
-            "managed": {"oneOf": [{"type": "null"}, closed(FACTS)]},
+            "uploaded": or_null(reference("UploadedCertificate")),
+            "managed": or_null(closed(FACTS)),
         },
         examples=[examples.CERTIFICATES],
     ),

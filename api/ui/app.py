@@ -13,12 +13,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from api.admin.overview import Overview
 from api.admin.upstreams import Upstreams
 from api.client_auth import ClientAuths
 from api.diagnosis import Diagnoses
 from api.instructions import Target
 from api.names import Names
+from api.overview.overview import Overview
 from api.propagation import Witness
 from api.routing import Handler, Methods
 from api.service import Domains

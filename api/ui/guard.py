@@ -26,16 +26,22 @@ from api.body import read
 from api.catalogue import CATALOGUE
 from api.problems import Problem
 from api.routing import Handler
-from api.ui.refusals import Refused
+from api.ui.refusals import Refusal, Refused
 from api.ui.sessions import Session, Sessions, Visitor, csrf_of, digest_of, is_token
 from api.ui.view import View
 from core.errors import NameplateError
 
-MAX_FORM = 1024 * 1024  # bytes; starlette keeps files in memory up to this size, so nothing of a form reaches a disk
+MAX_FORM = 1024 * 1024  # bytes
 MAX_FIELDS = 100
 TENANT, OPERATOR = "nameplate", "nameplate-operator"
 
 log = structlog.get_logger(__name__)
+
+
+class InMemory(MultiPartParser):
+    """Nothing of a form reaches a disk: a private key may be in it."""
+
+    spool_max_size = MAX_FORM
 
 
 class Turned(Exception):
@@ -98,8 +104,7 @@ class Guard:
             except Turned as turned:
                 return turned.response
             except Refused as error:
-                refusal = error.refusal
-                return self._say(request, refusal.status, refusal.title, refusal.meaning, way_back=refusal.way_back)
+                return self._refusal(request, error.refusal)
             except NameplateError as error:
                 if error.code not in CATALOGUE:
                     raise
@@ -167,7 +172,7 @@ class Guard:
             if kind == "application/x-www-form-urlencoded":
                 return await FormParser(request.headers, stream()).parse()  # type: ignore[arg-type]
             if kind == "multipart/form-data" and _is_utf8(request.headers):
-                return await MultiPartParser(
+                return await InMemory(
                     request.headers,
                     stream(),  # type: ignore[arg-type]
                     max_files=MAX_FIELDS,
@@ -178,29 +183,22 @@ class Guard:
             raise Refused("form_unreadable") from None
         raise Refused("form_unreadable")
 
-    def _problem(self, request: Request, problem: Problem) -> Response:
-        return self._say(
-            request,
-            problem.kind.status,
-            problem.kind.title,
-            problem.message,
-            who=problem.kind.who,
-            headers=problem.headers,
+    def _refusal(self, request: Request, refusal: Refusal) -> Response:
+        title, meaning, way_back = refusal.title, refusal.meaning, refusal.way_back
+        return self._view.render(
+            request, "refusal.html", refusal.status, title=title, meaning=meaning, who="tenant", way_back=way_back
         )
 
-    def _say(
-        self,
-        request: Request,
-        status: int,
-        title: str,
-        meaning: str,
-        *,
-        who: str = "tenant",
-        way_back: bool = False,
-        headers: dict[str, str] | None = None,
-    ) -> Response:
+    def _problem(self, request: Request, problem: Problem) -> Response:
+        kind = problem.kind
         return self._view.render(
-            request, "refusal.html", status, headers=headers, title=title, meaning=meaning, who=who, way_back=way_back
+            request,
+            "refusal.html",
+            problem=problem,
+            title=kind.title,
+            meaning=problem.message,
+            who=kind.who,
+            way_back=False,
         )
 
 
@@ -214,6 +212,14 @@ def text(form: FormData, name: str) -> str:
     """What is in a field for text; empty when it was left out."""
     value = form.get(name, "")
     return "" if isinstance(value, UploadFile) else value
+
+
+def beside(error: NameplateError) -> Problem:
+    """A refusal that is said on the page where it was asked for. Raises the error where there is no such page now."""
+    problem = Problem.of(error)
+    if problem.kind.status == 404 or problem.kind.status >= 500:
+        raise error
+    return problem
 
 
 def see(path: str) -> Response:

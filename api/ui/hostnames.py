@@ -35,6 +35,12 @@ def unicode_of(hostname: str) -> str | None:
     return ".".join(labels)
 
 
+def both(hostname: str) -> str:
+    """In one line: `bücher.example (xn--bcher-kva.example)`, or the normal form alone."""
+    other = unicode_of(hostname)
+    return hostname if other is None else f"{other} ({hostname})"
+
+
 def _is_plain(label: str) -> bool:
     # Digits of ASCII go with every script, others have one.
     letters = [one for one in label if unicodedata.category(one)[0] in "LN" and one not in "0123456789"]

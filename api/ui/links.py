@@ -41,6 +41,7 @@ class Ticket:
     who: Principal | Operator
     domain: UUID | None
     digest: bytes
+    made_at: datetime
 
 
 class SigningKeys(Protocol):
@@ -81,10 +82,11 @@ class Links:
         fields = json.loads(_decode(body))  # what we have signed, we have written
         if fields.get("v") != VERSION:
             raise Refused("ticket_expired")
-        if self._now() >= datetime.fromtimestamp(fields["e"], UTC):
+        expires_at = datetime.fromtimestamp(fields["e"], UTC)
+        if self._now() >= expires_at:
             raise Refused("ticket_expired")
         domain = None if fields["d"] is None else UUID(fields["d"])
-        return Ticket(_who(fields), domain, hashlib.sha256(ticket.encode()).digest())
+        return Ticket(_who(fields), domain, hashlib.sha256(ticket.encode()).digest(), expires_at - LIFETIME)
 
 
 def _payload(who: Principal | Operator, domain: UUID | None, expires_at: datetime) -> bytes:

@@ -19,14 +19,7 @@ from api.ui.evidence import UNCHECKED, Look, State, Subject
 from core.domain import Domain
 
 Kind = Literal["subdomain", "apex", "wildcard"]
-# Seconds. A mistake is gone soon; nearly all providers take it.
-TTL = 300
 
-KINDS: Mapping[Kind, str] = {
-    "subdomain": "a subdomain",
-    "apex": "the top of a domain",
-    "wildcard": "a wildcard: all names one level below it",
-}
 STATES: Mapping[State, str] = {
     "found": "Found",
     "spreading": "Spreading",

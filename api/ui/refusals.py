@@ -31,6 +31,11 @@ REFUSALS: Mapping[str, Refusal] = {
     "ticket_used": Refusal(
         403, "This link was used already", "A link works once. Open these pages from your account again."
     ),
+    "ticket_ended": Refusal(
+        403,
+        "This link has ended",
+        "Your sessions were ended since it was made. Open these pages from your account again.",
+    ),
     "signed_out": Refusal(
         401, "You are signed out", "Your session has ended. Open these pages from your account again."
     ),

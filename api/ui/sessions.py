@@ -16,6 +16,7 @@ from typing import Protocol
 from uuid import UUID
 
 from api.auth import Operator, Principal
+from api.ui.links import Ticket
 
 TOKEN_BYTES = 32
 LONGEST = timedelta(hours=8)  # then somebody comes with a new link, whatever he was doing
@@ -69,8 +70,11 @@ class Visitor:
 class Sessions(Protocol):
     """Every method may raise api.service.Unavailable. `digest`: of the cookie's token."""
 
-    async def begin(self, digest: bytes, ticket: bytes, who: Principal | Operator) -> Session | None:
-        """A new session. `ticket`: the digest of the ticket that is used up by it. None: it was used before."""
+    async def begin(self, digest: bytes, ticket: Ticket) -> Session | None:
+        """A new session, which uses the ticket up. None: it was used before.
+
+        Raises Refused (ticket_ended): all sessions of its subject were ended since it was made.
+        """
         ...
 
     async def find(self, digest: bytes, *, used: bool = True) -> Session | None:
@@ -84,6 +88,18 @@ class Sessions(Protocol):
     async def end(self, session_id: UUID) -> None:
         """Nothing happens when it has ended."""
         ...
+
+    async def end_all(self, caller: Principal | Operator, subject: str) -> int:
+        """Of a subject of the caller's tenant, or of the platform; links too that nobody has followed yet.
+
+        Returns how many were open.
+        """
+        ...
+
+
+def tenant_of(who: Principal | Operator) -> UUID | None:
+    """None: one of the platform's own people."""
+    return who.tenant_id if isinstance(who, Principal) else None
 
 
 def new_token() -> str:

@@ -152,7 +152,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row(
         "verified", "{host} is yours. We tried often to get its certificate, and have stopped. Mend what we found, "
-        "then try again.", "Stopped", "bad", "tenant", "resume", ssl=PAUSED,
+        "then try again.", "No certificate", "bad", "tenant", "resume", ssl=PAUSED,
     ),
     Row(
         "verified", "{host} is yours, and its certificate is ready: it is being put in place.", "Going live", "wait",

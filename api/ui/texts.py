@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Of all domains in a state; what is said of a single one: api.ui.situation.
+# How far domains are, for filters and counts; what is said of a single one says more: the labels of api.ui.situation.
 STATUS_WORDS: Mapping[str, str] = {
-    "pending": "Pending DNS",
-    "dns_check": "Checking DNS",
-    "verified": "Issuing",
+    "pending": "To be proven",
+    "dns_check": "Being proven",
+    "verified": "Proven",
     "active": "Live",
     "failed": "Stopped",
     "moved": "Moved away",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from api.service import Entry
 from api.ui.explained import EXPLAINED
+from api.ui.moments import date_in_words
 
 Tone = Literal["good", "wait", "bad", "idle"]
 
@@ -118,7 +119,7 @@ def _until(value: Any) -> str:
     except ValueError:
         return ""
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return f"Valid until {at.day} {at:%B %Y}."
+    return f"Valid until {date_in_words(at)}."
 
 
 def _finding(value: Any) -> str:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from api.problems import Problem
 from api.ui import hostnames, moments
 from api.ui.brand import Brand
 from api.ui.files import Files
@@ -47,7 +48,7 @@ def plain(value: Any) -> Any:
 
 
 class View:
-    """Every template has `brand`, `visitor` (or none), `csrf`, `notice`, `path`, and `asset(name)`."""
+    """Every template has `brand`, `visitor` and `problem` (or none), `csrf`, `notice`, `path`, and `asset(name)`."""
 
     def __init__(self, brand: Brand, files: Files, now: Callable[[], datetime]) -> None:
         self._brand = brand
@@ -68,6 +69,7 @@ class View:
             "date": moments.date_in_words,
             "short_date": moments.short_date,
             "unicode": hostnames.unicode_of,
+            "both": hostnames.both,
             "sentence": lambda domain: sentence(domain, now()),
         }
         self._environment.filters |= filters
@@ -79,19 +81,26 @@ class View:
         status: int = 200,
         /,
         *,
-        headers: Mapping[str, str] | None = None,
+        problem: Problem | None = None,
         **context: Any,
     ) -> Response:
-        """`headers`: beside HEADERS. Raises jinja2.UndefinedError for what a template needs and was not given."""
+        """`problem`: what the page says was refused; the answer has its status and headers.
+
+        Raises jinja2.UndefinedError for what a template needs and was not given.
+        """
         visitor: Visitor | None = getattr(request.state, "visitor", None)
         around = {
             "visitor": visitor,
             "csrf": visitor.csrf if visitor else "",
             "notice": NOTICES.get(request.query_params.get("notice", "")),
             "path": request.scope["path"],
+            "problem": problem,
         }
+        headers: Mapping[str, str] = {}
+        if problem is not None:
+            status, headers = problem.kind.status, problem.headers
         text = self._environment.get_template(template).render(around | context)
-        return HTMLResponse(text, status, {**HEADERS, **(headers or {})})
+        return HTMLResponse(text, status, {**HEADERS, **headers})
 
     def fragment(self, template: str, **context: Any) -> str:
         """A template without a page around it, which has only what it is given."""

@@ -54,6 +54,6 @@ def checks(settings: ControlSettings, now: clock.Now) -> Sequence[Check]:
         Check(zone.WHAT, look(zone.examine, settings), 60),
         Check(clock.WHAT, look(clock.examine, times, now)),
         Check(mail.WHAT, look(mail.examine, settings)),
-        Check(pages.WHAT, look(pages.examine, getattr(settings, "ui_url", None))),
+        Check(pages.WHAT, look(pages.examine, settings.ui_url)),
         Check(port.WHAT, look(port.examine, settings.api_listen)),
     )

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from cli.complaint import explain_settings
+from cli.complaint import explain_settings, unusable
 from cli.doctor.finding import Check, Finding, found
 from cli.doctor.findings import Level
 
@@ -35,9 +35,7 @@ def of_sidecar(envoy: str | None, admin: str) -> Sequence[Check]:
     try:
         settings = read_settings()
     except SettingsError as error:
-        for line in error.message.splitlines():
-            typer.echo(f"nameplate: {line}", err=True)
-        raise typer.Exit(2) from None
+        raise unusable(error.message.splitlines()) from None
     return checks(settings, time.time, envoy, admin)
 
 

@@ -38,14 +38,6 @@ CA_TROUBLE: Sequence[timedelta] = (
     timedelta(hours=1),  #     1:21:20, and every hour from here
 )
 
-# How long a CA is passed over, by how often in a row it was.
-CA_OUT: Sequence[timedelta] = (
-    timedelta(minutes=1),
-    timedelta(minutes=5),
-    timedelta(minutes=15),
-    timedelta(minutes=30),  # and every half hour from here
-)
-
 # While our own Vault is in trouble: nothing is spent by asking.
 VAULT_TROUBLE: Sequence[timedelta] = (
     timedelta(seconds=1),

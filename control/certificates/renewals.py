@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 
 from control import rounds
+from control.db.brief import TAKEN, brief
 from control.domains import transition
 from control.domains.states import IllegalTransition
 
@@ -23,10 +24,6 @@ EVERY = 10.0  # seconds, with jitter
 
 # How far each front is read to find those that expire first.
 CANDIDATES = 2000
-
-# Whoever holds a domain for longer has it for now; the next ones are not kept waiting.
-LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
-TAKEN = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 log = structlog.get_logger(__name__)
 
@@ -116,8 +113,7 @@ class Renewals:
         The job comes before the domain, in the order in which all take these locks. Its key lets one replica win.
         """
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(LOCK_TIMEOUT)
+            async with brief(self._pool) as connection:
                 job = await connection.fetchval(
                     """INSERT INTO jobs (domain_id, kind) VALUES ($1, 'obtain')
                        ON CONFLICT (domain_id) DO NOTHING RETURNING true""",

@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 
 from control import rounds
+from control.db.brief import TAKEN, brief
 from control.domains import transition
 from control.domains.transition import record
 
@@ -26,8 +27,6 @@ WARNINGS = {"ca": (720, 336, 168, 24, 0), "crl": (48, 24, 12, 6, 0)}
 # Not before so much of what was left when it was given is over: a list of a day is replaced every day, untold.
 LEFT = 3
 
-LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
-TAKEN = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 DUE = """SELECT a.domain_id FROM client_auth a JOIN custom_domains d ON d.id = a.domain_id
     WHERE d.deleted_at IS NULL AND (
         (ca_warned > 0 AND ca_until <= $1::timestamptz + ($2::int[])[1] * interval '1 hour'
@@ -55,16 +54,14 @@ class Endings:
         pool: asyncpg.Pool[Any],
         actor: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        every: float = EVERY,
     ) -> None:
         self._pool = pool
         self._actor = actor
         self._now = now
-        self._every = every
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        await rounds.keep(self.round, self._every, "client_auth_not_followed", first=0, batch=BATCH)
+        await rounds.keep(self.round, EVERY, "client_auth_not_followed", first=0, batch=BATCH)
 
     async def round(self) -> int:
         """Those whose turn it is, at most BATCH; returns how many were told. Raises asyncpg's errors."""
@@ -75,8 +72,7 @@ class Endings:
         """False: another replica has, or there is nothing to tell any more."""
         now = self._now()
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(LOCK_TIMEOUT)
+            async with brief(self._pool) as connection:
                 domain = await transition.load_live(connection, domain_id)
                 row = await connection.fetchrow(STANDING, domain_id)
                 if row is None:

@@ -2,7 +2,8 @@
 
 Each is a transaction of its own: what it locks is free as soon as it is done, and no file waits for a table while it
 keeps others from those of the file before. The release before works meanwhile, in transactions that take these tables
-in their own order: whichever of the two PostgreSQL ends, a migration is tried again.
+in their own order: whichever of the two PostgreSQL ends, a migration is tried again. Indexes of tables that are large
+are built beside that transaction: see control.db.online.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
 import asyncpg
 
+from control.db import online
+from control.db.brief import TAKEN
 from core.database import Access
 from core.errors import NameplateError
 
@@ -24,10 +28,19 @@ from core.errors import NameplateError
 LOCK = 0x6E616D65706C6174
 # All who come after one that waits for a table wait too: so it waits for a moment, and lets them pass before the next.
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '3s'"
-TAKEN = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+CONNECTING = 60.0  # seconds
 TRIES = 20  # of a file
 PAUSE = 1.0  # seconds between two of them
+# PostgreSQL goes on with an index when its client was killed.
+IS_FREE = """SELECT pg_try_advisory_xact_lock($1)
+    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE datname = current_database())"""
+TURN = 0.25  # seconds between two looks whether it is
+# For as long as an index is built. Besides, it ends what is left of the statement before: asyncpg keeps a result open,
+# and with it a snapshot, for which the build would wait for ever.
+STAY = "SET LOCAL idle_in_transaction_session_timeout = 0"
 FILE_NAME = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
+# What was applied before the first release that has it. 0030: with the indexes that 0032 builds.
+FORMER = {30: "b2e4a5809533408c5f7939247dd622fb0387c24c1c4768bfca75ca6a10b76207"}
 
 
 class MigrationError(NameplateError):
@@ -54,36 +67,44 @@ def available() -> Sequence[Migration]:
     return sorted(found, key=lambda migration: migration.version)
 
 
-async def migrate(address: Access | str) -> Sequence[Migration]:
-    """Bring the database up to date; return what was applied. Raises MigrationError, and asyncpg's errors.
+async def migrate(address: Access | str, tell: Callable[[Migration], None] | None = None) -> Sequence[Migration]:
+    """Bring the database up to date; return what was applied, and `tell` each at once.
 
-    `address`: as a role that may create roles and own the tables. A failing file changes nothing; those before it stay.
+    Raises MigrationError, and asyncpg's errors. `address`: as a role that may create roles and own the tables. A file
+    that fails changes nothing, but for indexes that were built online; those before it stay.
     """
-    # Nothing outlives a transaction and no statement has a name, so it may go through a pooler.
-    connection = await asyncpg.connect(**{**Access.of(address).options(), "statement_cache_size": 0})
     done = []
-    try:
-        while (migration := await _patiently(connection)) is not None:
+    async with _connected(address) as connection:
+        while (migration := await _patiently(connection, address)) is not None:
             done.append(migration)
-        return done
+            if tell is not None:
+                tell(migration)
+    return done
+
+
+@asynccontextmanager
+async def _connected(address: Access | str) -> AsyncIterator[asyncpg.Connection[Any]]:
+    """Nothing outlives a transaction and no statement has a name, so it may go through a pooler."""
+    connection = await replace(Access.of(address), pooled=True).connect(CONNECTING)
+    try:
+        yield connection
     finally:
         await connection.close()
 
 
-async def _patiently(connection: asyncpg.Connection[Any]) -> Migration | None:
+async def _patiently(connection: asyncpg.Connection[Any], address: Access | str) -> Migration | None:
     """`_next`, tried again as long as others are in its way."""
     for _ in range(TRIES - 1):
         try:
-            return await _next(connection)
+            return await _next(connection, address)
         except TAKEN:
             await asyncio.sleep(PAUSE)
-    return await _next(connection)
+    return await _next(connection, address)
 
 
-async def _next(connection: asyncpg.Connection[Any]) -> Migration | None:
+async def _next(connection: asyncpg.Connection[Any], address: Access | str) -> Migration | None:
     """Apply the first that is missing. None: none is."""
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+    async with _alone(connection):
         await connection.execute(LOCK_TIMEOUT)
         await connection.execute(
             """CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -94,7 +115,12 @@ async def _next(connection: asyncpg.Connection[Any]) -> Migration | None:
         if not waiting:
             return None
         migration = waiting[0]
-        await connection.execute(migration.sql)
+        if online.is_online(migration.sql):
+            await connection.execute(STAY)
+            async with _connected(address) as building:
+                await online.build(building, migration.sql)
+        else:
+            await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
             migration.version,
@@ -102,6 +128,17 @@ async def _next(connection: asyncpg.Connection[Any]) -> Migration | None:
             migration.checksum,
         )
         return migration
+
+
+@asynccontextmanager
+async def _alone(connection: asyncpg.Connection[Any]) -> AsyncIterator[None]:
+    """A transaction in which no other migrates. Who waits has none meanwhile: a build would wait for it in turn."""
+    while True:
+        async with connection.transaction():
+            if await connection.fetchval(IS_FREE, LOCK):
+                yield
+                return
+        await asyncio.sleep(TURN)
 
 
 async def applied(connection: asyncpg.Connection[Any]) -> dict[int, str]:
@@ -116,6 +153,6 @@ def pending(done: dict[int, str], files: Sequence[Migration]) -> Sequence[Migrat
     for version, checksum in done.items():
         if version not in by_version:
             raise MigrationError("migration_missing", f"The database has migration {version:04}, this release has not.")
-        if by_version[version].checksum != checksum:
+        if checksum not in (by_version[version].checksum, FORMER.get(version)):
             raise MigrationError("migration_changed", f"Migration {version:04} was applied with other contents.")
     return [migration for migration in files if migration.version not in done]

@@ -11,10 +11,9 @@ from typing import Any
 import asyncpg
 import structlog
 
+from control.db.away import AWAY
 from control.db.migrate import applied, available
 
-# What PostgreSQL being away, or not to be had, looks like. TimeoutError is an OSError.
-AWAY = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 PATIENCE = 5.0  # seconds
 
 log = structlog.stdlib.get_logger(__name__)
@@ -26,7 +25,7 @@ async def is_outdated(pool: asyncpg.Pool[Any]) -> bool:
     try:
         async with asyncio.timeout(PATIENCE), pool.acquire() as connection:
             missing = await lacking(connection)
-    except AWAY:
+    except (*AWAY, ValueError):  # a file that the URL names cannot be used
         return False
     if missing:
         log.critical("schema_outdated", missing=missing, mend="run `nameplate migrate` of this release first")

@@ -8,6 +8,8 @@ import asyncpg
 
 from core import trace
 
+# What is tried for days is not one long trace: after this it begins one of its own each time.
+TRACED = "15 minutes"
 TELL = "SELECT set_config('nameplate.trace', $1, true)"
 
 

@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 
 from control import rounds
+from control.db.brief import TAKEN, brief
 from control.domains.transition import DomainGone, apply, load_live
 from core.domain import Domain
 
@@ -23,10 +24,6 @@ BATCH = 100
 WARNINGS = (14, 7, 3, 1)  # days before the end
 # Nothing to warn of now, and there may be later.
 LOOK_AGAIN = timedelta(days=1)
-
-# Whoever holds a domain for longer has it for now; the next ones are not kept waiting.
-LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
-TAKEN = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 DUE = """SELECT id FROM custom_domains WHERE deleted_at IS NULL AND warn_at IS NOT NULL AND warn_at <= $1
     ORDER BY warn_at LIMIT $2"""
@@ -44,16 +41,14 @@ class PauseWarnings:
         pool: asyncpg.Pool[Any],
         actor: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        every: float = EVERY,
     ) -> None:
         self._pool = pool
         self._actor = actor
         self._now = now
-        self._every = every
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        await rounds.keep(self.round, self._every, "pauses_not_followed", first=0, batch=BATCH)
+        await rounds.keep(self.round, EVERY, "pauses_not_followed", first=0, batch=BATCH)
 
     async def round(self) -> int:
         """Those whose turn it is, at most BATCH; returns of how many it was. Raises asyncpg's errors."""
@@ -63,8 +58,7 @@ class PauseWarnings:
     async def _follow(self, domain_id: UUID) -> bool:
         """False: another replica is at it, or it is gone."""
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(LOCK_TIMEOUT)
+            async with brief(self._pool) as connection:
                 domain = await load_live(connection, domain_id)
                 now, turn = self._now(), await connection.fetchval(TURN, domain_id)
                 if turn is None or turn > now:

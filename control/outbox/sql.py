@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from control.db.trace import TRACED
+
 UNDISPATCHED = """SELECT id, tenant_id, domain_id, event, payload FROM outbox WHERE dispatched_at IS NULL
     ORDER BY id LIMIT $1"""
 MARK_DISPATCHED = "UPDATE outbox SET dispatched_at = $2 WHERE id = ANY($1::bigint[])"
@@ -38,13 +40,13 @@ CLAIM = """UPDATE notification_endpoints SET lease_token = gen_random_uuid(), le
             AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND withdrawn_at IS NULL
         ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
     RETURNING id, kind, address, tenant_id, secret_version, lease_token"""
-DUE = """SELECT d.id, d.lane, d.attempts, d.retry_from, o.event, o.tenant_id, o.domain_id, o.payload,
-        o.created_at AS happened_at, CASE WHEN o.created_at > now() - interval '15 minutes' THEN o.trace END AS trace
+DUE = f"""SELECT d.id, d.lane, d.attempts, d.retry_from, o.event, o.tenant_id, o.domain_id, o.payload,
+        o.created_at AS happened_at, CASE WHEN o.created_at > now() - interval '{TRACED}' THEN o.trace END AS trace
     FROM notification_endpoints e JOIN deliveries d ON d.endpoint_id = e.id JOIN outbox o ON o.id = d.outbox_id
     WHERE e.id = $1 AND e.lease_token = $5 AND e.withdrawn_at IS NULL
         AND (e.held_until IS NULL OR e.held_until <= $2 OR d.lane = d.id)
         AND d.due_at <= $2 AND d.id <> ALL($4::uuid[])
-    ORDER BY d.due_at, d.outbox_id LIMIT $3"""
+    ORDER BY d.due_at, d.outbox_id LIMIT $3"""  # noqa: S608 -- constants
 
 RENEW = """UPDATE notification_endpoints SET lease_until = clock_timestamp() + $3 WHERE id = $1 AND lease_token = $2
     RETURNING true"""

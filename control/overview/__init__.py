@@ -1,1 +1,1 @@
-"""What operators look at, read from PostgreSQL and from what this process hears: `api.admin.overview`."""
+"""What operators look at, read from PostgreSQL and from what this process hears: `api.overview`."""

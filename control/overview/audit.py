@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from api.admin.overview import AuditRow, AuditWanted, SealState
 from api.auth import Operator
+from api.overview.audit import AuditRow, AuditWanted, SealState
 from control.audit.canonical import COLUMNS, Entry, genesis, seal
 from control.domains.tenancy import Connection
 from control.overview.bounded import bounded

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from api.admin.overview import SearchTooWide
+from api.overview.overview import SearchTooWide
 from control.domains.tenancy import Connection
 
 T = TypeVar("T")

@@ -10,9 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
-from api.admin.overview import DeliveryRow, Place
 from api.auth import Operator
 from api.endpoints import DeliveryNotFound, DeliveryState
+from api.overview.deliveries import DeliveryRow
+from api.overview.places import Place
 from control.domains.tenancy import Connection
 from control.services.transactions import Transactions, audit
 

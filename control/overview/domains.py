@@ -11,12 +11,13 @@ from uuid import UUID
 
 import asyncpg
 
-from api.admin.overview import DomainFacts, DomainRow, Place, Wanted
 from api.auth import Operator
+from api.overview.domains import DomainFacts, DomainRow, Wanted
+from api.overview.places import Place
 from api.service import DomainNotFound
+from control.domains.selection import CODE, FAILING, IS_LATE, LATE_PARTS, PARTS, PAUSED, WHO
 from control.domains.tenancy import Connection
 from control.overview.bounded import bounded
-from control.overview.selection import CODE, FAILING, LATE_PARTS, PARTS, PAUSED, WHO
 from control.services.transactions import Transactions
 from core.domain import CertificateFacts, Finding, NextAttempt
 
@@ -24,13 +25,12 @@ HOST = 'd.hostname COLLATE "C"'
 FIRST_ID = str(UUID(int=0))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC).isoformat()
 
-SHOWN = """d.id, d.tenant_id, t.slug, d.hostname, d.status, d.ssl_status, d.upload_id IS NOT NULL AS uploaded,
+SHOWN = f"""d.id, d.tenant_id, t.slug, d.hostname, d.status, d.ssl_status, d.upload_id IS NOT NULL AS uploaded,
     CASE WHEN d.upload_id IS NULL THEN d.cert_expiry ELSE u.not_after END AS expires, d.renew_at, d.next_attempt,
     d.failure_count, d.created_at, d.updated_at, d.deleted_at, d.dns_finding, d.ssl_finding,
     CASE WHEN d.ssl_status <> 'paused' THEN NULL WHEN d.paused_from IS NULL THEN 'platform' ELSE 'tenant' END
         AS paused_by,
-    d.upload_id IS NULL AND d.status = 'active' AND d.deleted_at IS NULL
-        AND coalesce(d.renew_at + (d.cert_expiry - d.renew_at) / 4 < now(), false) AS late"""
+    {IS_LATE} AS late"""
 JOINED = """custom_domains d JOIN tenants t ON t.id = d.tenant_id LEFT JOIN uploads u ON u.id = d.upload_id"""
 ONE = f"""SELECT {SHOWN}, c.serial, c.issuer, c.fingerprint, c.not_before, c.not_after, c.directory_url,
         u.serial AS uploaded_serial, u.issuer AS uploaded_issuer, u.fingerprint AS uploaded_fingerprint,
@@ -78,7 +78,8 @@ def _soonest(parts: Sequence[str], column: str) -> str:
 
 ENDING = f"""SELECT id, ARRAY[moment::text, id::text] AS keys FROM (
         {_soonest(tuple(f"{part} AND d.cert_expiry < now() + $4::int * interval '1 day'" for part in PARTS), "cert_expiry")}
-        UNION ALL (SELECT d.id, u.not_after FROM uploads u JOIN custom_domains d ON d.upload_id = u.id
+        UNION ALL (SELECT d.id, u.not_after
+            FROM uploads u JOIN custom_domains d ON d.id = u.domain_id AND d.upload_id = u.id
             WHERE u.ended_at IS NULL AND u.not_after < now() + $4::int * interval '1 day'
                 AND d.deleted_at IS NULL AND d.status = 'active'
                 AND (u.not_after, d.id) > ($2::timestamptz, $3::uuid) ORDER BY u.not_after, d.id LIMIT $1)) ends

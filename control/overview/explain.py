@@ -18,8 +18,9 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from api.admin.overview import Explained, ExplainTooMany, Explanation, SidecarNotFound
 from api.auth import Operator
+from api.overview.explanations import Explained, Explanation
+from api.overview.overview import ExplainTooMany, SidecarNotFound
 from control.domains.tenancy import Connection
 from control.services.transactions import Transactions, audit
 from core.question import ANSWER_WITHIN, QUESTIONS_CHANNEL, Piece, Question, put_together
@@ -113,7 +114,8 @@ class Explanations:
             del self._asked[question.id]
         waited = self._clock() - asked.asked_at
         names = sorted(wanted.keys() | (asked.whole.keys() if sidecar is None else set()))
-        return Explanation(host, sni, path, at, waited, [_explained(name, wanted, asked) for name in names])
+        answers = await asyncio.to_thread(_all_explained, names, wanted, asked)
+        return Explanation(host, sni, path, at, waited, answers)
 
     def _begin(self) -> None:
         """Raises ExplainTooMany."""
@@ -141,6 +143,11 @@ async def _notify(connection: Connection, caller: Operator, question: Question, 
     await audit(connection, caller, "explain", facts, hostname=question.host[:253])
     at: datetime = await connection.fetchval(ASK, QUESTIONS_CHANNEL, payload)
     return at
+
+
+def _all_explained(names: Sequence[str], wanted: Mapping[str, bool], asked: _Asked) -> Sequence[Explained]:
+    """Beside the loop: they may be large together. Nothing is heard for `asked` any more."""
+    return [_explained(name, wanted, asked) for name in names]
 
 
 def _explained(name: str, wanted: Mapping[str, bool], asked: _Asked) -> Explained:

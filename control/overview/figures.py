@@ -1,6 +1,6 @@
 """How many domains are in which state, and what waits: counted once for all who look, and kept with its age.
 
-Counting a million domains reads one index (idx_domains_states) and takes a fraction of a second. It is done when
+Counting a million domains reads one index (control.domains.counts) and takes a fraction of a second. It is done when
 somebody looks and the last count is older than FRESH seconds, or than a hundred times what that took: so that counting
 is never more than a hundredth of anybody's work. One replica counts; others give what there is meanwhile.
 """
@@ -16,11 +16,12 @@ from typing import Any
 
 import asyncpg
 
-from api.admin.overview import SOON_DAYS, CodeCount, Figures, StateCount
 from api.auth import Operator
+from api.overview.figures import SOON_DAYS, CodeCount, Figures, StateCount
 from api.service import Unavailable
+from control.domains.counts import count
+from control.domains.selection import CODE, FAILING, PAUSED, WELL, WHO
 from control.domains.tenancy import Connection
-from control.overview.selection import CODE, FAILING, LATE_PARTS, PARTS, PAUSED, WELL, WHO
 from control.services.transactions import Transactions
 
 FRESH = 15.0  # seconds
@@ -32,26 +33,9 @@ KEEP = """INSERT INTO overview_figures (at, took, figures)
     VALUES (clock_timestamp(), $1, $2)
     ON CONFLICT (only_row) DO UPDATE SET at = excluded.at, took = excluded.took, figures = excluded.figures"""
 CLOCK = "SELECT clock_timestamp()"
-NO_SCAN = "SET LOCAL enable_seqscan = off"  # whatever the statistics say: the table is many times the index
 
-STATES = """SELECT status, ssl_status, count(*) AS number FROM custom_domains WHERE deleted_at IS NULL
-    GROUP BY status, ssl_status ORDER BY status, ssl_status"""
 REASONS = f"""SELECT {CODE} AS code, {WHO} AS who, count(*) AS number, min(d.hostname COLLATE "C") AS example
     FROM custom_domains d WHERE {FAILING} GROUP BY 1, 2 ORDER BY number DESC, code LIMIT 200"""  # noqa: S608 -- constants
-_SOONEST = max(SOON_DAYS)
-_ENDS = " UNION ALL ".join(
-    f"""SELECT d.cert_expiry AS ends FROM custom_domains d WHERE {part} AND d.upload_id IS NULL
-        AND d.cert_expiry < now() + interval '{_SOONEST} days'"""  # noqa: S608 -- constants
-    for part in PARTS
-)
-ENDING = f"""SELECT count(*) FILTER (WHERE ends <= now()) AS expired,
-        {", ".join(f"count(*) FILTER (WHERE ends > now() AND ends < now() + interval '{n} days') AS d{n}" for n in SOON_DAYS)}
-    FROM ({_ENDS} UNION ALL
-        SELECT u.not_after FROM uploads u JOIN custom_domains d ON d.upload_id = u.id
-        WHERE u.ended_at IS NULL AND u.not_after < now() + interval '{_SOONEST} days'
-            AND d.deleted_at IS NULL AND d.status = 'active') all_of_them"""  # noqa: S608, E501 -- constants
-_LATE = " UNION ALL ".join(f"SELECT FROM custom_domains d WHERE {part} AND d.upload_id IS NULL" for part in LATE_PARTS)
-LATE = f"SELECT count(*) FROM ({_LATE}) all_of_them"  # noqa: S608 -- constants
 # The rest reads short indexes.
 OTHERS = f"""SELECT
     (SELECT count(*) FROM custom_domains d WHERE {PAUSED} AND d.paused_from IS NOT NULL) AS by_tenant,
@@ -67,6 +51,9 @@ OTHERS = f"""SELECT
     (SELECT count(*) FROM notification_endpoints WHERE tenant_id IS NULL AND disabled_at IS NULL
         AND failing_since IS NOT NULL) AS admin_endpoints_failing,
     (SELECT count(*) FROM audit_heads WHERE anchored < seq) AS unanchored,
+    (SELECT min((SELECT a.at FROM audit_seals s JOIN audit a ON a.id = s.audit_id
+        WHERE s.tenant_id = h.tenant_id AND s.seq = h.anchored + 1))
+        FROM audit_heads h WHERE h.anchored < h.seq) AS uncovered,
     (SELECT at FROM audit_checkpoints ORDER BY number DESC LIMIT 1) AS checkpoint,
     (SELECT count(*) FROM tenants) AS tenants"""  # noqa: S608 -- constants
 
@@ -109,7 +96,6 @@ async def _count(connection: Connection) -> Figures:
             return kept
     elif not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", LOCK):
         return kept
-    await connection.execute(NO_SCAN)
     began = await connection.fetchval(CLOCK)
     counted = await _counted(connection)
     took = int((await connection.fetchval(CLOCK) - began).total_seconds() * 1000)
@@ -120,14 +106,16 @@ async def _count(connection: Connection) -> Figures:
 
 
 async def _counted(connection: Connection) -> dict[str, Any]:
-    ending = await connection.fetchrow(ENDING)
+    domains = await count(connection)
+    ends = domains.ends.values()
+    expired = sum(one.expired for one in ends)
     return {
         **dict(await connection.fetchrow(OTHERS)),
-        "states": [list(row) for row in await connection.fetch(STATES)],
+        "states": [[*state, number] for state, number in domains.states.items()],
         "failing": [list(row) for row in await connection.fetch(REASONS)],
-        "expired": ending["expired"],
-        "expiring": {str(days): ending[f"d{days}"] for days in SOON_DAYS},
-        "late": await connection.fetchval(LATE),
+        "expired": expired,
+        "expiring": {str(days): sum(one.within[days] for one in ends) - expired for days in SOON_DAYS},
+        "late": sum(one.late + one.late_held for one in ends),
     }
 
 
@@ -152,6 +140,7 @@ def _figures(row: asyncpg.Record) -> Figures:
         endpoints_failing=kept["endpoints_failing"],
         admin_endpoints_failing=kept["admin_endpoints_failing"],
         unanchored=kept["unanchored"],
+        uncovered=_moment(kept["uncovered"]),
         checkpoint=_moment(kept["checkpoint"]),
         tenants=kept["tenants"],
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from api.admin.overview import Fleet, Sidecar
 from api.auth import Operator
+from api.overview.fleet import Fleet, Sidecar
 from control.certificates.propagation import HEARD_ALL, Heard, Propagation
 from control.domains.tenancy import Connection
 from control.services.transactions import Transactions

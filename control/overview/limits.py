@@ -12,14 +12,14 @@ from typing import Any
 
 import asyncpg
 
-from api.admin.overview import BucketUse, CaLimits
 from api.auth import Operator
+from api.overview.limits import BucketUse, CaLimits
 from control.certificates.authorities import Authorities
+from control.domains.selection import WELL
 from control.domains.tenancy import Connection
 from control.limits.gcra import Level, ask
 from control.limits.limits import Limits
 from control.limits.policy import Bucket, Policy, Scope
-from control.overview.selection import WELL
 from control.services.transactions import Transactions
 
 BUSIEST = 5  # of each limit

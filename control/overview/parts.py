@@ -1,4 +1,4 @@
-"""The operator's view put together: `api.admin.overview.Overview`, and what control runs and hears for it."""
+"""The operator's view put together: `api.overview.overview.Overview`, and what control runs and hears for it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,17 @@ from uuid import UUID
 
 import asyncpg
 
-from api.admin.overview import (
-    AuditRow,
-    AuditWanted,
-    CaLimits,
-    DeliveryRow,
-    DomainFacts,
-    DomainRow,
-    Explanation,
-    Figures,
-    Fleet,
-    Place,
-    Replica,
-    Wanted,
-)
 from api.auth import Operator
 from api.endpoints import DeliveryState
+from api.overview.audit import AuditRow, AuditWanted
+from api.overview.deliveries import DeliveryRow
+from api.overview.domains import DomainFacts, DomainRow, Wanted
+from api.overview.explanations import Explanation
+from api.overview.figures import Figures
+from api.overview.fleet import Fleet
+from api.overview.limits import CaLimits
+from api.overview.places import Place
+from api.overview.replicas import Replica
 from control.certificates.authorities import Authorities
 from control.certificates.propagation import Propagation
 from control.limits.limits import Limits

@@ -14,8 +14,8 @@ from typing import Any
 
 import asyncpg
 
-from api.admin.overview import CaHealth, CaState, Failure, Replica
 from api.auth import Operator
+from api.overview.replicas import CaHealth, CaState, Failure, Replica
 from control import rounds
 from control.certificates.authorities import Health
 from control.db.away import AWAY

@@ -40,18 +40,16 @@ class Activation:
         propagation: Propagation,
         actor: str,
         bound: timedelta = SEEN_WITHIN,
-        every: float = EVERY,
     ) -> None:
         self._pool = pool
         self._propagation = propagation
         self._actor = actor
         self._bound = bound
         self._envoys_bound = min(bound, ACKNOWLEDGED_WITHIN)
-        self._every = every
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        await rounds.keep(self.round, self._every, "uploads_not_activated", first=0)
+        await rounds.keep(self.round, EVERY, "uploads_not_activated", first=0)
 
     async def round(self) -> int:
         """Returns how many went live. Raises asyncpg's errors."""

@@ -54,17 +54,15 @@ class Clearing:
         vault: Vault,
         propagation: Propagation,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        every: float = EVERY,
     ) -> None:
         self._pool = pool
         self._vault = vault
         self._propagation = propagation
         self._now = now
-        self._every = every
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        await rounds.keep(self.round, self._every, "uploads_not_cleared")
+        await rounds.keep(self.round, EVERY, "uploads_not_cleared")
 
     async def round(self) -> int:
         """Returns how many were destroyed. Raises VaultError and asyncpg's errors; the rest is done the next time."""

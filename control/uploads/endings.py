@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 
 from control import rounds
+from control.db.brief import TAKEN, brief
 from control.domains import transition
 from control.uploads import steps
 from control.uploads.schedule import Life
@@ -23,10 +24,6 @@ from core.domain import Domain
 
 EVERY = 10.0  # seconds, with jitter
 BATCH = 100
-
-# Whoever holds a domain for longer has it for now; the next ones are not kept waiting.
-LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
-TAKEN = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 DUE = """SELECT domain_id FROM uploads WHERE ended_at IS NULL AND due_at <= $1 ORDER BY due_at LIMIT $2"""
 STANDING = "SELECT not_before, not_after, due_at FROM uploads WHERE domain_id = $1 AND ended_at IS NULL FOR UPDATE"
@@ -50,16 +47,14 @@ class Endings:
         pool: asyncpg.Pool[Any],
         actor: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        every: float = EVERY,
     ) -> None:
         self._pool = pool
         self._actor = actor
         self._now = now
-        self._every = every
 
     async def run(self) -> None:
         """For as long as the process lives."""
-        await rounds.keep(self.round, self._every, "uploads_not_followed", first=0, batch=BATCH)
+        await rounds.keep(self.round, EVERY, "uploads_not_followed", first=0, batch=BATCH)
 
     async def round(self) -> int:
         """Those whose turn it is, at most BATCH; returns of how many it was. Raises asyncpg's errors."""
@@ -69,8 +64,7 @@ class Endings:
     async def _follow(self, domain_id: UUID) -> bool:
         """False: another replica is at it."""
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(LOCK_TIMEOUT)
+            async with brief(self._pool) as connection:
                 before = await transition.load(connection, domain_id)
                 if before is not None and wants_managed(before):  # the job comes before the domain
                     await connection.execute(OBTAIN, domain_id)

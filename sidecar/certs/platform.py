@@ -17,7 +17,7 @@ import structlog
 from core.certificate import Certificate, CertificateError
 from core.vault import DEFAULT_CERTIFICATE
 from sidecar.certs.secrets import LoadedCertificate, Reader, Trouble, fresh
-from sidecar.certs.vault import VaultError, VaultNotFound
+from sidecar.certs.vault_answers import VaultError, VaultNotFound
 
 INTERVAL: Final = 60.0  # seconds between looks
 RETRY: Final = 0.5  # while there is none, also between reads for those who need it

@@ -22,7 +22,7 @@ from cachetools import Cache, LRUCache, TLRUCache
 from core.certificate import Certificate, CertificateError
 from core.trace import NOTHING
 from core.vault import certificate_path, upload_path
-from sidecar.certs.vault import VaultDenied, VaultError, VaultNotFound, VaultRecord, VaultUnavailable
+from sidecar.certs.vault_answers import VaultDenied, VaultError, VaultNotFound, VaultRecord, VaultUnavailable
 from sidecar.wire import discovery_pb2, secret_pb2
 
 SECRET_TYPE: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 -- a type's name

@@ -1,36 +1,36 @@
-"""Vault as the sidecar sees it: a core.vault_login and reading KV v2, nothing else.
-
-    core.errors.NameplateError
-    └── VaultError
-        ├── VaultUnavailable   no answer, or one that says "later": try again
-        ├── VaultDenied        the login or the policy says no, also after a new login
-        └── VaultNotFound      nothing at that path and version (never written, deleted or destroyed)
-
-Sources: https://openbao.org/api-docs/auth/approle/, https://openbao.org/api-docs/auth/token/,
-https://openbao.org/api-docs/secret/kv/kv-v2/, https://openbao.org/api-docs/ (status codes). HashiCorp Vault is alike.
-"""
+"""Vault as the sidecar sees it: a core.vault_login and reading KV v2, nothing else."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Final, Self
 from urllib.parse import quote
 
 import structlog
 
 from core import trace
-from core.errors import NameplateError
 from core.vault import kind
-from core.vault_login import TOKEN_TEXT, GivenToken, Login, LoginUnreadable
+from core.vault_login import GivenToken, Login, LoginUnreadable
 from sidecar.certs.connection import Answer, HttpError
 from sidecar.certs.http import HttpClient
+from sidecar.certs.vault_answers import (
+    FORBIDDEN,
+    OK,
+    SAYS_LATER,
+    Token,
+    VaultDenied,
+    VaultError,
+    VaultRecord,
+    VaultUnavailable,
+    record_of,
+    refusal_of,
+    token_of,
+)
 
 REQUEST_DEADLINE: Final = 2.0  # seconds for one request; a handshake is waiting (sidecar.xds.resolver.ANSWER_DEADLINE)
 READS: Final = 16  # at once, each on a connection of its own; more would only wait in Vault
@@ -39,68 +39,10 @@ READS: Final = 16  # at once, each on a connection of its own; more would only w
 HOLD_OFF: Final = 0.5
 # A 403 for a token younger than this is about the policy: another login would not help.
 TOKEN_PROVEN: Final = 1.0
-RENEW_AT: Final = 2 / 3  # of the token's lifetime
 RENEW_RETRY: Final = 1.0
-NEVER: Final = 10 * 365 * 86400.0
 HEADERS: Final = {"User-Agent": "nameplate-sidecar", "Accept": "application/json", "X-Vault-Request": "true"}
-OK, BAD_REQUEST, FORBIDDEN, NOT_FOUND = 200, 400, 403, 404
 
 log = structlog.stdlib.get_logger(__name__)
-
-
-class VaultError(NameplateError):
-    """Reading from Vault failed. `code` is each subclass's own."""
-
-    CODE: ClassVar[str] = "vault_failed"
-
-    def __init__(self, message: str) -> None:
-        super().__init__(self.CODE, message)
-
-    def again(self) -> Self:
-        """The same error without its traceback."""
-        return type(self)(self.message)
-
-
-class VaultUnavailable(VaultError):
-    CODE = "vault_unavailable"
-
-
-class VaultDenied(VaultError):
-    CODE = "vault_denied"
-
-
-class VaultNotFound(VaultError):
-    CODE = "vault_not_found"
-
-
-@dataclass(frozen=True, slots=True)
-class VaultRecord:
-    """What was written at a path, and as which version of it."""
-
-    data: Mapping[str, Any] = field(repr=False)
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """`lifetime`: seconds, 0: for ever, or nobody knows. `since`: when it was given, by the monotonic clock.
-
-    `mark`: of the file that it came from.
-    """
-
-    text: str = field(repr=False)
-    lifetime: float
-    renewable: bool
-    since: float
-    mark: Hashable = None
-
-    @property
-    def renew_at(self) -> float:
-        return self.since + (self.lifetime * RENEW_AT if self.lifetime else NEVER)
-
-    @property
-    def expires_at(self) -> float:
-        return self.since + (self.lifetime or NEVER)
 
 
 class Vault:
@@ -158,8 +100,8 @@ class Vault:
                 token = await self._newer_token(token)
                 response = await self._get(path, version, token)
         if response.status == OK:
-            return _record(response)
-        raise _refusal(response, "read")
+            return record_of(response)
+        raise refusal_of(response, "read")
 
     async def run(self) -> None:
         """Renew the token, or log in anew, before it expires. Until cancelled; failures are logged and retried."""
@@ -189,8 +131,8 @@ class Vault:
         if response.status == FORBIDDEN:
             return False
         if response.status != OK:
-            raise _refusal(response, "renew the token")
-        renewed = _token(response, time.monotonic())
+            raise refusal_of(response, "renew the token")
+        renewed = token_of(response, time.monotonic())
         if renewed.lifetime and renewed.lifetime < token.lifetime / 2:
             return False
         self._token = renewed
@@ -240,8 +182,8 @@ class Vault:
             response = await self._send("POST", request.path, body=request.body)
             if response.status != OK:
                 self._hold_off(f"status {response.status} to the login")
-                raise _refusal(response, "log in")
-            self._token = _token(response, time.monotonic())
+                raise refusal_of(response, "log in")
+            self._token = token_of(response, time.monotonic())
             self._new_token.set()
             return self._token
 
@@ -290,42 +232,3 @@ class Vault:
         if not self._away:
             self._away = True
             log.warning("vault_away", reason=reason)
-
-
-# Rate limit or standby; a proxy without a Vault behind it; sealed or in maintenance; a proxy that waited too long.
-SAYS_LATER: Final = frozenset({429, 502, 503, 504})
-
-
-# What JSON of another shape than Vault's leads to: too deep, Infinity, null, a list.
-UNREADABLE: Final = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
-
-
-def _record(response: Answer) -> VaultRecord:
-    try:
-        body = json.loads(response.body)["data"]
-        return VaultRecord(dict(body["data"]), int(body["metadata"]["version"]))
-    except UNREADABLE:
-        raise VaultUnavailable("Vault's answer is not a KV v2 record.") from None
-
-
-def _token(response: Answer, now: float) -> Token:
-    try:
-        auth = json.loads(response.body)["auth"]
-        text, lifetime = str(auth["client_token"]), float(auth["lease_duration"])
-        if TOKEN_TEXT.fullmatch(text) is None or not 0 <= lifetime < math.inf:
-            raise ValueError
-        return Token(text, lifetime, bool(auth["renewable"]), now)
-    except UNREADABLE:
-        raise VaultUnavailable("Vault's answer to the login has no token.") from None
-
-
-def _refusal(response: Answer, what: str) -> VaultError:
-    """Never with the body: it may repeat the request."""
-    status = response.status
-    if status == NOT_FOUND:
-        return VaultNotFound("Vault has nothing at this path and version.")
-    if status in {BAD_REQUEST, FORBIDDEN} and what != "read":
-        return VaultDenied(f"Vault refused to {what} ({status}).")
-    if status == FORBIDDEN:
-        return VaultDenied("Vault's policy does not let the sidecar read this path.")
-    return VaultUnavailable(f"Vault answered {status}.")

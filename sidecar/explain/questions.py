@@ -48,8 +48,6 @@ class Questions:
     """`sidecar`: this process's name. `heard` is called on the loop, with whatever anybody has notified."""
 
     def __init__(self, sidecar: str, explain: Explain, postgres: Postgres, budget: Budget | None = None) -> None:
-        self.answered = 0
-        self.dropped = 0
         self._sidecar = sidecar
         self._explain = explain
         self._postgres = postgres
@@ -59,7 +57,6 @@ class Questions:
 
     def heard(self, payload: str) -> None:
         if len(self._waiting) >= WAITING or not self._budget.take():
-            self.dropped += 1
             return
         self._waiting.append((asyncio.get_running_loop().time(), payload))
         self._news.set()
@@ -89,8 +86,6 @@ class Questions:
                     await speaker.tell(ANSWERS_CHANNEL, piece.to_payload())
         except AWAY as error:
             log.warning("answer_not_told", error=type(error).__name__)
-            return
-        self.answered += 1
 
     async def _explained(self, asked: Asked) -> dict[str, Any]:
         try:

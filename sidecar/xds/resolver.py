@@ -29,7 +29,7 @@ from sidecar.certs.edge import EdgeSecrets
 from sidecar.certs.identities import WantedIdentity
 from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import LoadedCertificate, SecretCache, version_of
-from sidecar.certs.vault import VaultError, VaultUnavailable
+from sidecar.certs.vault_answers import VaultError, VaultUnavailable
 from sidecar.directory.entry import Entry, Unknown
 from sidecar.directory.errors import LoadFailed
 from sidecar.edge.secrets import is_edge_secret

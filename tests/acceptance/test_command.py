@@ -12,12 +12,12 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import asyncpg
-import httpx
 import pytest
 from scenes.play import Play
 
 from control.domains.imports import LOCK_TENANT
 from embedded.identity import AUDIENCE, ISSUER, IdentityProvider
+from embedded.plain_http import plain_http
 from embedded.stack import Stack
 
 
@@ -200,5 +200,5 @@ async def test_a_taken_port_is_said_in_a_line_and_not_a_traceback(stack: Stack) 
     assert ended.code == 2
     assert "Address already in use" in ended.err
     assert "Traceback" not in ended.err
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with plain_http() as http:
         assert (await http.get(f"http://127.0.0.1:{stack.api_port}/readyz")).status_code == 200

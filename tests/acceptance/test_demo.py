@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
+from embedded.plain_http import plain_http
 
 Eventually = Callable[..., Awaitable[Any]]
 
@@ -46,7 +46,7 @@ async def test_the_demo_holds_what_it_claims_and_stays_up_until_it_is_interrupte
     async with demo(state_dir) as (process, out):
 
         def is_up() -> bool:
-            return process.returncode is not None or "\n# delete\ncurl " in out.read_text()
+            return process.returncode is not None or "\nIn another terminal" in out.read_text()
 
         await eventually(is_up, timeout=90)
         text = out.read_text()
@@ -59,12 +59,18 @@ async def test_the_demo_holds_what_it_claims_and_stays_up_until_it_is_interrupte
         (home,) = (state_dir / "tmp").iterdir()
         assert (home / "token").stat().st_mode & 0o777 == 0o600
         assert f": . {home}/shell\n" in text
-        assert (home / "shell").stat().st_mode & 0o777 == 0o600
+        assert re.findall(rf"^\(\. {home}/shell; (.+)\)$", text, re.MULTILINE) == [
+            "explain shop.mybrand.test",
+            "doctor",
+            "doctor_sidecar",
+        ]
+        for file in ("shell", "control.env", "sidecar.env"):
+            assert (home / file).stat().st_mode & 0o777 == 0o600, "it holds secrets"
 
         doors = re.findall(r"^(http://127\.0\.0\.1:\d+/[a-z]+)$", text, re.MULTILINE)
         assert [door.rpartition("/")[2] for door in doors] == ["mybrand", "mycompany", "operator"]
         for door in doors * 2:  # a button makes a new link each time it is pressed
-            async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as visitor:
+            async with plain_http(follow_redirects=True) as visitor:
                 page = await visitor.get(door)
             assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
             assert page.url.path == ("/ui/operator/" if door.endswith("operator") else "/ui/")
@@ -73,7 +79,7 @@ async def test_the_demo_holds_what_it_claims_and_stays_up_until_it_is_interrupte
         headers = [word.split(": ") for flag, word in pairwise(words) if flag == "-H"]
         headers = [(name, value.replace(str(home / "token"), (home / "token").read_text())) for name, value in headers]
         (url,) = [word for word in words if word.startswith("http://")]
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with plain_http() as http:
             registered = await http.post(url, content=words[words.index("-d") + 1], headers=headers)
             assert registered.status_code == 201, registered.text
 

@@ -8,9 +8,9 @@ import ssl
 from contextlib import suppress
 
 import asyncpg
-import httpx
 from scenes.play import Play
 
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK
 
 NAMES = 1000
@@ -67,7 +67,7 @@ async def settled(play: Play) -> None:
         await connection.close()
 
     async def has_read() -> bool:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with plain_http() as http:
             return bool((await http.get(f"{play.stack.admin_url}/readyz")).json()["position"] > xid)
 
     await play.eventually(has_read, timeout=15)

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,6 +16,7 @@ from scenes.play import Play
 
 from embedded import debian
 from embedded.background import Background
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK
 from embedded.prometheus import Prometheus, lint
 from embedded.stack import Stack
@@ -38,7 +38,7 @@ def prometheus(background: Background, session_dir: Path, stack: Stack) -> Itera
 
 
 async def scrapes(stack: Stack) -> tuple[str, str]:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with plain_http() as client:
         control = await client.get(f"http://{LOOPBACK}:{stack.api_port}/metrics")
         sidecar = await client.get(f"{stack.admin_url}/metrics")
     return control.text, sidecar.text

@@ -27,3 +27,5 @@ async def test_every_command_of_the_first_five_minutes_does_what_the_page_says(p
     assert '"admin"' not in said
     assert '"activate"' in said
     assert '"sidecars"' in said
+    assert "address of the API: control answers" in said, "the doctor has not looked at control"
+    assert "Envoy's administration: live" in said, "the doctor has not looked at the sidecar"

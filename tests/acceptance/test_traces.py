@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 import asyncpg
-import httpx
 from scenes.play import Play, tenants_seen
 
 from core.log import SECRET_TEXT
 from embedded.collector import Collector, Span, tree
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_port
 from embedded.stack import STOP_GRACE
 
@@ -108,7 +108,7 @@ async def test_the_last_spans_are_sent_when_the_process_ends(play: Play, collect
         "Authorization": f"Bearer {stack.identity.token(uuid4())}",
         "traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01",
     }
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with plain_http() as client:
         assert (await client.get(f"http://{listen}/api/v1/quota", headers=headers)).status_code == 200
     await replica.stop(STOP_GRACE)
     assert replica.returncode == 0

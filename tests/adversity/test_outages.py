@@ -14,11 +14,12 @@ import pytest
 from scenes.play import Play, tenants_seen
 
 from demo.customer import Customer
+from embedded.plain_http import plain_http
 from embedded.process import Process, children
 
 
 async def readiness(play: Play) -> dict[str, Any]:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with plain_http() as http:
         response = await http.get(f"{play.stack.admin_url}/readyz")
         assert response.status_code == 200, response.text
         return dict(response.json())
@@ -54,7 +55,7 @@ async def test_with_postgresql_down_live_names_go_on_unknown_names_are_refused_a
 
 
 async def _api_is_ready(play: Play) -> bool:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with plain_http() as http:
         return (await http.get(f"http://127.0.0.1:{play.stack.api_port}/readyz")).status_code == 200
 
 
@@ -116,7 +117,7 @@ async def _another_answers(play: Play, killed: int) -> bool:
     assert sidecar is not None
     if children(sidecar.pid) in ([], [killed]):
         return False
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with plain_http() as http:
         try:
             return (await http.get(f"{play.stack.admin_url}/readyz")).status_code == 200
         except httpx.TransportError:
@@ -221,15 +222,17 @@ async def test_control_ends_cleanly_within_seconds_while_what_it_waits_for_is_si
         await play.verify_now(owner, body["id"])
         await play.eventually(lambda: _job_is_leased(play, body["id"]), timeout=20)
         if "PostgreSQL" in silent:
-            stopped += [postgres.pid, *children(postgres.pid)]
-            for pid in stopped:
+            stopped.append(postgres.pid)
+            os.kill(postgres.pid, signal.SIGSTOP)
+            for pid in children(postgres.pid):  # which now starts none, and reaps none that is about to end
+                stopped.append(pid)
                 os.kill(pid, signal.SIGSTOP)
         started = time.monotonic()
         control.signal(signal.SIGTERM)
         code = await asyncio.wait_for(control.wait(), 60)
         took = time.monotonic() - started
     finally:
-        for pid in stopped:
+        for pid in reversed(stopped):
             os.kill(pid, signal.SIGCONT)
     try:  # a PostgreSQL that was silent has not heard of the drain, and cuts connections as it wakes
         given_back = "PostgreSQL" in silent or not await _job_is_leased(play, body["id"])

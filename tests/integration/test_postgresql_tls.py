@@ -1,7 +1,7 @@
 """PostgreSQL over TLS, with a password and with a certificate, as each role by its own settings.
 
-The server is Debian's PostgreSQL 15: the wheel's 18 is built without TLS. Our schema needs 16, so what is looked at
-here is how each role gets in; the schema over TLS is in test_pgbouncer.
+The server is the distribution's, which may be a 15: the wheel's 18 is built without TLS. Our schema needs 16, so what
+is looked at here is how each role gets in; the schema over TLS is in test_pgbouncer.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(background: Background, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Apart from what the suite's servers write: a server of PostgreSQL has its own key in a file."""
-    ensure("postgresql-15")
+    ensure("postgresql")
     home = tmp_path_factory.mktemp("tls")
     for folder in (home, *home.parents[:2]):  # the server runs as a user of its own
         folder.chmod(0o711)

@@ -20,6 +20,7 @@ from scenes.kubernetes import Cluster
 
 import control.vault
 import sidecar.certs.vault
+import sidecar.certs.vault_answers
 from core.vault import DEFAULT_CERTIFICATE, control_policy, sidecar_policy
 from core.vault_login import AppRole, Kubernetes, Login, TokenFile
 from embedded.openbao import OpenBao
@@ -27,8 +28,8 @@ from embedded.process import Process
 from embedded.vault_mount import VaultMount
 
 PROCESSES = ["control", "sidecar"]
-DENIED = (control.vault.VaultDenied, sidecar.certs.vault.VaultDenied)
-AWAY = (control.vault.VaultUnavailable, sidecar.certs.vault.VaultUnavailable)
+DENIED = (control.vault.VaultDenied, sidecar.certs.vault_answers.VaultDenied)
+AWAY = (control.vault.VaultUnavailable, sidecar.certs.vault_answers.VaultUnavailable)
 Ask = Callable[[], Awaitable[Any]]
 
 

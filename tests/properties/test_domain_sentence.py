@@ -15,6 +15,7 @@ from api.service import SSL_STATUSES, STATUSES
 from api.ui.explained import EXPLAINED
 from api.ui.sentence import found, say
 from api.ui.situation import ROWS, UNKNOWN, WHO, Situation
+from api.ui.texts import STATUS_WORDS
 from control.acme import problems
 from control.dns import delegation, sighting, verdict
 from control.domains import claims, pauses
@@ -101,6 +102,13 @@ def test_no_row_is_hidden_by_one_above_it() -> None:
         there = Situation(status, ssl, finding, uploaded, ending, expired, paused)
         reached.add(next(number for number, row in enumerate(ROWS) if row.matches(there)))
     assert reached == set(range(len(ROWS)))
+
+
+def test_a_label_that_is_the_word_for_a_status_is_of_that_status() -> None:
+    words = {word: status for status, word in STATUS_WORDS.items()}
+    assert len(words) == len(STATUSES)
+    for row in ROWS:
+        assert words.get(row.label, row.status) == row.status, row.label
 
 
 @pytest.mark.parametrize(("code", "who"), KNOWN)

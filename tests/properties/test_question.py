@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.admin.cursors import CURSOR_PATTERN, decode_place, encode_place
-from api.admin.overview import Place
+from api.overview.places import CURSOR_PATTERN, Place, decode_place, encode_place
 from core.question import (
     LONGEST_NAME,
     LONGEST_PATH,

@@ -1,15 +1,16 @@
-"""Names, and questions about them at random, for the tests that compare one way of answering with another."""
+"""A small world of names and tokens, what Envoy asks about it, also at random, and the answers taken apart."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from hypothesis import strategies as st
 
 from sidecar.authz.check import LISTENER
+from sidecar.authz.policy import Pending
 from sidecar.directory.entry import Entry, Unknown
 from sidecar.extproc.processor import FILTER, SNI, TLS_VERSION
-from sidecar.wire.check_pb2 import CheckRequest
+from sidecar.wire.check_pb2 import CheckRequest, CheckResponse
 from sidecar.wire.process_pb2 import ProcessingRequest
 
 TENANTS = ("7b0f2a52-6a9c-4f0c-9a51-000000000001", "7b0f2a52-6a9c-4f0c-9a51-000000000002")
@@ -121,6 +122,20 @@ def check_request(host: str, path: bytes, sni: str | None, listener: str | None 
     return request.SerializeToString()
 
 
+def secure(host: str, sni: str | None = None, path: str = "/") -> bytes:
+    """A request on the TLS listener; without an SNI given, it is the host."""
+    return check_request(host, path.encode(), host if sni is None else sni)
+
+
+def plain(host: str, path: str | bytes = "/", listener: str = "http") -> bytes:
+    """A request on the plain listener, as Envoys sent it that had no empty `tls_session`."""
+    request = CheckRequest()
+    request.attributes.request.http.host = host
+    request.attributes.request.http.path = path if isinstance(path, bytes) else path.encode()
+    request.attributes.context_extensions[LISTENER] = listener
+    return request.SerializeToString()
+
+
 def connection_request(sni: str | None) -> bytes:
     """What the network filter sends."""
     request = CheckRequest()
@@ -166,3 +181,25 @@ def mutate(message: bytes, position: int, value: int) -> bytes:
 
 check_requests = http_requests | connection_requests
 damaged = st.builds(mutate, check_requests, st.integers(0, 500), st.integers(0, 255)) | st.binary(max_size=200)
+
+
+def answer(reply: bytes | Pending) -> CheckResponse:
+    assert isinstance(reply, bytes)
+    return CheckResponse.FromString(reply)
+
+
+def passed(reply: bytes | Pending) -> Mapping[str, str]:
+    """The headers of an OK reply."""
+    response = answer(reply)
+    assert response.status.code == 0
+    assert response.WhichOneof("http_response") == "ok_response"
+    return {option.header.key: option.header.value for option in response.ok_response.headers}
+
+
+def refused(reply: bytes | Pending) -> tuple[int, Mapping[str, str], str]:
+    """Status, headers and body of a denied reply."""
+    response = answer(reply)
+    assert response.status.code != 0
+    assert response.WhichOneof("http_response") == "denied_response"
+    denied = response.denied_response
+    return denied.status.code, {option.header.key: option.header.value for option in denied.headers}, denied.body

@@ -21,6 +21,7 @@ from embedded.browser import Browser
 from embedded.database import Database
 from embedded.envoy import Envoy, endpoints
 from embedded.pki import Pki
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_ports
 from embedded.process import Process
 from embedded.upstream import Upstream
@@ -84,7 +85,7 @@ class Edge:
             return False
 
     async def admin(self, path: str, method: str = "GET") -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with plain_http() as client:
             return await client.request(method, f"http://{LOOPBACK}:{self.admin_port}{path}", timeout=5)
 
     async def metrics(self) -> Mapping[str, float]:

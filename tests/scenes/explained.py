@@ -12,7 +12,7 @@ from sidecar.authz.policy import Policy
 from sidecar.certs.edge import EdgeSecrets
 from sidecar.certs.platform import PlatformCertificate
 from sidecar.certs.secrets import SecretCache
-from sidecar.certs.vault import VaultRecord, VaultUnavailable
+from sidecar.certs.vault_answers import VaultRecord, VaultUnavailable
 from sidecar.directory.directory import Directory
 from sidecar.directory.entry import Entry, PlatformDomain
 from sidecar.directory.errors import Unavailable

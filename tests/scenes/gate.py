@@ -19,6 +19,7 @@ from scenes.edge import Edge
 from api.auth import Principal
 from api.client_auth import Settings
 from control.client_auth.tenant import TenantClientAuths
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK
 
 ROOT = Authority.root("Root A", 1)
@@ -66,7 +67,7 @@ class Gate:
 
     async def is_known(self, host: str) -> bool:
         """The plain listener leads only such to https."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with plain_http() as client:
             answer = await client.get(f"http://{LOOPBACK}:{self.edge.http_port}/", headers={"host": host})
         return answer.status_code == 308
 

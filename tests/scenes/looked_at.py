@@ -69,9 +69,12 @@ class Stream:
 
 
 @asynccontextmanager
-async def listening(app: ASGIApp, person: Person, path: str, query: str = "") -> AsyncIterator[Stream]:
-    """A page's stream, as a server sees it; the connection is cut at the end of the block."""
-    parts: asyncio.Queue[str | None] = asyncio.Queue()
+async def listening(app: ASGIApp, person: Person, path: str, query: str = "", room: int = 0) -> AsyncIterator[Stream]:
+    """A page's stream, as a server sees it; the connection is cut at the end of the block.
+
+    `room`: parts that may wait to be taken; 0: any number.
+    """
+    parts: asyncio.Queue[str | None] = asyncio.Queue(room)
     begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     gone = asyncio.Event()
     requested = False

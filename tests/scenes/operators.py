@@ -11,6 +11,8 @@ import asyncpg
 import httpx
 from scenes.hierarchy import Hierarchy
 
+from embedded.plain_http import plain_http
+
 CA = Hierarchy.of("edge.platform.io")
 SPEC = {"addresses": [{"host": "10.0.0.7", "port": 8080}]}
 TLS_SPEC = {"addresses": [{"host": "shop.internal", "port": 443}], "tls": {"trust": "internal", "identity": "edge"}}
@@ -36,7 +38,7 @@ class Admin:
 
 def client(url: str, token: str) -> httpx.AsyncClient:
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.AsyncClient(base_url=url + "/api/v1", headers=headers, trust_env=False, timeout=30)
+    return plain_http(base_url=url + "/api/v1", headers=headers, timeout=30)
 
 
 async def audited(control: asyncpg.Connection[Any]) -> list[tuple[str, str, dict[str, Any]]]:

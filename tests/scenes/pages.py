@@ -47,6 +47,11 @@ class Person:
         return answer
 
     @property
+    def csrf(self) -> str:
+        """What the page's forms carry."""
+        return next(fields["csrf"] for _, fields in forms(self.page.text) if "csrf" in fields)
+
+    @property
     def path(self) -> str:
         return urlsplit(str(self.page.url)).path
 

@@ -13,6 +13,7 @@ import httpx
 from demo import registrar
 from demo.customer import Customer
 from embedded.browser import HandshakeRefused, Page
+from embedded.plain_http import plain_http
 from embedded.stack import Stack
 
 UNTIL_ACTIVE = 60.0
@@ -78,5 +79,5 @@ def tenants_seen(page: Page) -> list[str]:
 @asynccontextmanager
 async def play_in(stack: Stack, zone: str, eventually: Callable[..., Awaitable[Any]]) -> AsyncIterator[Play]:
     await stack.dns.add_zone(zone)
-    async with httpx.AsyncClient(base_url=stack.api_url + "/", timeout=30.0, trust_env=False) as http:
+    async with plain_http(base_url=stack.api_url + "/", timeout=30.0) as http:
         yield Play(stack, zone, http, eventually)

@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from api.admin.overview import Overview
 from api.admin.upstreams import Upstreams
 from api.app import create_app
 from api.auth import Authenticator
 from api.endpoints import Endpoints
 from api.instructions import Target
 from api.jwks import KeyFile
+from api.overview.overview import Overview
 from api.propagation import NOBODY, Witness
 from api.service import Diagnostician
 from api.ui.app import Ui

@@ -10,10 +10,9 @@ from starlette.responses import Response
 
 from api.auth import Principal
 from api.caller import domain_id
-from api.problems import Problem
 from api.routing import Handler
 from api.service import Domains, DomainsError
-from api.ui.guard import Guard, see, text
+from api.ui.guard import Guard, beside, see, text
 from api.ui.pages.domain import DomainPages
 from api.ui.view import View
 
@@ -26,12 +25,13 @@ class ActionsPages:
         self._domains = domains
 
     def table(self) -> Mapping[str, Mapping[str, Handler]]:
-        below = "/ui/domains/{id}/"
+        """A button that was refused leaves its address in the browser, where the domain's page is found as well."""
+        below, page = "/ui/domains/{id}/", self._pages.show
         return {
-            below + "verify": {"POST": self.verify},
-            below + "pause": {"POST": self.pause},
-            below + "resume": {"POST": self.resume},
-            below + "renew": {"POST": self.renew},
+            below + "verify": {"GET": page, "POST": self.verify},
+            below + "pause": {"GET": page, "POST": self.pause},
+            below + "resume": {"GET": page, "POST": self.resume},
+            below + "renew": {"GET": page, "POST": self.renew},
             below + "delete": {"GET": self.ask, "POST": self.delete},
         }
 
@@ -85,8 +85,5 @@ class ActionsPages:
         try:
             notice = await work(visitor.principal, wanted)
         except DomainsError as error:
-            problem = Problem.of(error)
-            if problem.kind.status == 404 or problem.kind.status >= 500:
-                raise
-            return await self._pages.page(request, visitor, wanted, problem)
+            return await self._pages.page(request, visitor, wanted, beside(error))
         return see(f"/ui/domains/{wanted}?notice={notice}")

@@ -13,7 +13,7 @@ from api.client_auth import MODES, ClientAuth, ClientAuths, NoClientAuth, Settin
 from api.problems import Problem
 from api.routing import Handler
 from api.service import Domains
-from api.ui.guard import Guard, see, text
+from api.ui.guard import Guard, beside, see, text
 from api.ui.pem import pem, shown
 from api.ui.sessions import Visitor
 from api.ui.view import View
@@ -43,7 +43,10 @@ class ClientAuthPages:
 
     def table(self) -> Mapping[str, Mapping[str, Handler]]:
         path = "/ui/domains/{id}/client-auth"
-        return {path: {"GET": self.show, "POST": self.save}, path + "/remove": {"POST": self.remove}}
+        return {
+            path: {"GET": self.show, "POST": self.save},
+            path + "/remove": {"GET": self.show, "POST": self.remove},
+        }
 
     async def show(self, request: Request) -> Response:
         visitor = await self._guard.tenant(request)
@@ -58,10 +61,7 @@ class ClientAuthPages:
         try:
             await self._client_auths.put(visitor.principal, domain_id(request), settings_of(form, typed))
         except NameplateError as error:
-            problem = Problem.of(error)
-            if problem.kind.status == 404 or problem.kind.status >= 500:
-                raise
-            return await self._page(request, visitor, present, problem=problem, form=form, typed=typed)
+            return await self._page(request, visitor, present, problem=beside(error), form=form, typed=typed)
         return see(f"/ui/domains/{domain_id(request)}/client-auth?notice=client_auth_saved")
 
     async def remove(self, request: Request) -> Response:
@@ -97,15 +97,12 @@ class ClientAuthPages:
         return self._view.render(
             request,
             "domain_client_auth.html",
-            200 if problem is None else problem.kind.status,
-            headers={} if problem is None else problem.headers,
+            problem=problem,
             domain=domain,
             present=present,
             consumers=consumers[:CONSUMERS],
             more_consumers=len(consumers) > CONSUMERS,
-            kinds=KINDS,
             shown=fields_of(present) if form is None or typed is None else refilled(form, typed),
-            problem=problem,
             field=None if problem is None else FIELDS.get(str(problem.members.get("pointer")), ""),
             tab="clients",
         )

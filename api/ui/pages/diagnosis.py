@@ -63,28 +63,25 @@ class DiagnosisPages:
         visitor = await self._guard.tenant(request)
         domain = await self._domains.find(visitor.principal, domain_id(request))
         return self._view.render(
-            request, "domain_checks.html", domain=domain, shown=None, problem=None, ok=False, at=None, tab="checks"
+            request, "domain_checks.html", domain=domain, shown=None, ok=False, at=None, tab="checks"
         )
 
     async def show(self, request: Request) -> Response:
         visitor = await self._guard.tenant(request)
         await self._guard.form(request, visitor)
         domain = await self._domains.find(visitor.principal, domain_id(request))
-        shown, problem, ok, status = None, None, False, 200
+        shown, problem, ok = None, None, False
         try:
             _, report = await self._diagnoses.of(visitor.principal, domain.id)
             shown, ok = checks_of(report), bool(report.get("ok"))
         except NameplateError as error:
             problem = Problem.of(error)
-            status = problem.kind.status
         return self._view.render(
             request,
             "domain_checks.html",
-            status,
-            headers=problem.headers if problem else {},
+            problem=problem,
             domain=domain,
             shown=shown,
-            problem=problem,
             ok=ok,
             at=self._now(),
             tab="checks",

@@ -88,10 +88,7 @@ class DomainPages:
         """`problem`: why a button did nothing. Raises DomainNotFound, Unavailable."""
         context = await self.context(visitor, await self.state(visitor, wanted))
         quota = await self._domains.quota(visitor.principal)
-        status, headers = (200, {}) if problem is None else (problem.kind.status, problem.headers)
-        return self._view.render(
-            request, "domain.html", status, headers=headers, quota=quota, tab="overview", problem=problem, **context
-        )
+        return self._view.render(request, "domain.html", problem=problem, quota=quota, tab="overview", **context)
 
     async def history(self, request: Request) -> Response:
         visitor = await self._guard.tenant(request)
@@ -130,7 +127,6 @@ class DomainPages:
             "zone": zone,
             "steps": told,
             "looked_at": max((look.at for look in looks.values() if look.at is not None), default=None),
-            "situation": situation(domain, now),
             "lines": lines[:LINES],
             "more_lines": lines[LINES:],
             "older": len(entries) > ENTRIES,

@@ -15,7 +15,7 @@ from api.problems import Problem
 from api.query import parse_choice
 from api.routing import Handler
 from api.service import STATUSES, DomainExists, Domains, DomainsError, Position, Reply
-from api.ui.guard import Guard, see, text
+from api.ui.guard import Guard, beside, see, text
 from api.ui.sessions import Visitor
 from api.ui.texts import STATUS_WORDS
 from api.ui.view import View
@@ -33,7 +33,7 @@ class DomainsPages:
         self._names = names
 
     def table(self) -> Mapping[str, Mapping[str, Handler]]:
-        return {"/ui/": {"GET": self.list}, "/ui/domains": {"POST": self.add}}
+        return {"/ui/": {"GET": self.list}, "/ui/domains": {"GET": self.list, "POST": self.add}}
 
     async def list(self, request: Request) -> Response:
         visitor = await self._guard.tenant(request)
@@ -54,10 +54,7 @@ class DomainsPages:
         except DomainExists as error:
             return see(f"/ui/domains/{error.domain_id}?notice=exists")
         except (Problem, DomainsError) as error:
-            problem = Problem.of(error)
-            if problem.kind.status >= 500:
-                raise
-            return await self._list(request, visitor, typed=typed[:MAX_SHOWN], problem=problem)
+            return await self._list(request, visitor, typed=typed[:MAX_SHOWN], problem=beside(error))
         return see(f"{added.reply.location}?notice=added")
 
     async def _list(
@@ -73,7 +70,7 @@ class DomainsPages:
         return self._view.render(
             request,
             "domains.html",
-            200 if problem is None else problem.kind.status,
+            problem=problem,
             domains=page,
             status=status,
             words=STATUS_WORDS,
@@ -83,7 +80,6 @@ class DomainsPages:
             more=more,
             quota=quota,
             typed=typed,
-            problem=problem,
         )
 
 

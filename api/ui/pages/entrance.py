@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from uuid import UUID
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth import Operator, Principal
+from api.auth import Operator
 from api.routing import Handler
 from api.ui.guard import Guard, see, text
 from api.ui.links import Links, Ticket
 from api.ui.refusals import Refused
-from api.ui.sessions import Sessions, digest_of, new_token
+from api.ui.sessions import Sessions, digest_of, new_token, tenant_of
 from api.ui.view import View
 
 log = structlog.get_logger(__name__)
@@ -63,11 +62,11 @@ class Entrance:
             ticket = await self._links.read(given)
             operator = isinstance(ticket.who, Operator)
             before = await self._guard.session(request, operator=operator)
-            if before is not None and not changes and _tenant(before.who) != _tenant(ticket.who):
+            if before is not None and not changes and tenant_of(before.who) != tenant_of(ticket.who):
                 await self._guard.tenant(request)  # whose page this is
                 return self._view.render(request, "enter.html", ticket=given, now=before.who, then=ticket.who)
             token = new_token()
-            session = await self._sessions.begin(digest_of(token), ticket.digest, ticket.who)
+            session = await self._sessions.begin(digest_of(token), ticket)
             if session is None and before is not None and before.who == ticket.who:
                 return see(_first_page(ticket))  # loaded anew, or fetched by the browser before it was asked to
             if session is None:
@@ -95,10 +94,6 @@ class Entrance:
 
     async def left(self, request: Request) -> Response:
         return self._view.render(request, "left.html")
-
-
-def _tenant(who: Principal | Operator) -> UUID | None:
-    return who.tenant_id if isinstance(who, Principal) else None
 
 
 def _first_page(ticket: Ticket) -> str:

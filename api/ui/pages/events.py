@@ -3,8 +3,9 @@
     event: live      {"html": …, "version": …, "text": …}
     event: over      {} the session has ended, or the domain is gone: load the page anew, do not come back
 
-https://html.spec.whatwg.org/multipage/server-sent-events.html. A stream ends after LONGEST, when the process ends, and
-when its session does; the browser comes back by itself with the version that it has (Last-Event-ID).
+https://html.spec.whatwg.org/multipage/server-sent-events.html. A stream ends after LONGEST, when the process ends, when
+its session does, and when its reader has stalled; the browser comes back by itself with the version that it has
+(Last-Event-ID).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager, suppress
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -22,7 +23,7 @@ from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api.caller import domain_id
 from api.problems import Problem
@@ -40,10 +41,15 @@ EVERY, PAUSE = 5.0, 1.0
 LOOKS = 100.0  # a second, of all streams together, about
 ALIVE = 15.0  # until something is said, so that proxies leave the connection open
 LONGEST = 1800.0
+STALLED = 60.0  # that nothing more can be sent; whoever takes nothing keeps no place
 RETRY = 3000  # milliseconds, until the browser comes back
 # A tenant may have any number of sessions.
 OF_SESSION, OF_TENANT, IN_ALL = 6, 100, 500
 BUSY_PAUSE = 30  # seconds until it is worth to ask again
+
+
+class Stalled(Exception):
+    """The reader takes nothing of what is sent."""
 
 
 class Events(StreamingResponse):
@@ -57,9 +63,16 @@ class Events(StreamingResponse):
         self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._place:
+        async def send_in_time(message: Message) -> None:
+            try:
+                async with asyncio.timeout(STALLED):
+                    await send(message)
+            except TimeoutError:
+                raise Stalled from None
+
+        with self._place, suppress(Stalled):
             async with aclosing(self._stream):
-                await super().__call__(scope, receive, send)
+                await super().__call__(scope, receive, send_in_time)
 
 
 class EventsPages:

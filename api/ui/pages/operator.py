@@ -1,6 +1,6 @@
 """The operator's pages: what is wrong first, then the fleet, any tenant's domain, the CAs, notifications and the audit.
 
-They look at what `api.admin.overview` shows, by the same wishes and cursors as the REST API. The one thing that is done
+They look at what `api.overview` shows, by the same wishes and cursors as the REST API. The one thing that is done
 here is to send once more a notification that was given up.
 """
 
@@ -15,15 +15,17 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.admin.cursors import decode_place, encode_place
-from api.admin.differences import facts
-from api.admin.overview import AuditWanted, Overview, Place, Wanted
-from api.admin.troubles import troubles
-from api.admin.view import delivery_id, question_of
-from api.admin.wishes import AUDIT_PARAMETERS, DOMAIN_PARAMETERS, audit_wanted, domains_wanted
 from api.auth import Operator
-from api.caller import domain_id, raw_query
+from api.caller import delivery_id, domain_id, raw_query
 from api.endpoints import DELIVERY_STATES, DeliveryState
+from api.overview.audit import AuditWanted
+from api.overview.domains import Wanted
+from api.overview.explanations import facts
+from api.overview.overview import Overview
+from api.overview.places import Place, decode_place, encode_place
+from api.overview.troubles import troubles
+from api.overview.view import question_of
+from api.overview.wishes import AUDIT_PARAMETERS, DOMAIN_PARAMETERS, audit_wanted, domains_wanted
 from api.pagination import decode_entry_cursor, encode_entry_cursor
 from api.problems import Problem
 from api.query import parse_choice, parse_query
@@ -59,7 +61,7 @@ class OperatorPages:
             f"{HOME}/limits": {"GET": self.limits},
             f"{HOME}/cas": {"GET": self.cas},
             f"{HOME}/deliveries": {"GET": self.deliveries},
-            f"{HOME}/deliveries/{{delivery}}/retry": {"POST": self.retry},
+            f"{HOME}/deliveries/{{delivery}}/retry": {"GET": self.deliveries, "POST": self.retry},
             f"{HOME}/audit": {"GET": self.audit},
             f"{HOME}/explain": {"GET": self.explain},
         }

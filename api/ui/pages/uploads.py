@@ -12,13 +12,12 @@ from api.caller import domain_id
 from api.problems import Problem
 from api.routing import Handler
 from api.service import Domains
-from api.ui.guard import Guard, see
+from api.ui.guard import Guard, beside, see
 from api.ui.pem import pem, shown
 from api.ui.possible import possible, renews
 from api.ui.sessions import Visitor
 from api.ui.view import View
 from api.uploads import Uploads
-from core.domain import Domain
 from core.errors import NameplateError
 
 # The member of the REST API's body that a refusal points to → the field of the form.
@@ -39,7 +38,10 @@ class UploadsPages:
 
     def table(self) -> Mapping[str, Mapping[str, Handler]]:
         path = "/ui/domains/{id}/certificate"
-        return {path: {"GET": self.show, "POST": self.upload}, path + "/withdraw": {"POST": self.withdraw}}
+        return {
+            path: {"GET": self.show, "POST": self.upload},
+            path + "/withdraw": {"GET": self.show, "POST": self.withdraw},
+        }
 
     async def show(self, request: Request) -> Response:
         visitor = await self._guard.tenant(request)
@@ -58,10 +60,7 @@ class UploadsPages:
                 raise Problem("key_not_readable", "Paste the private key, or choose its file.", pointer="/privateKey")
             await uploads.put(visitor.principal, domain_id(request), chain, key)
         except NameplateError as error:
-            problem = Problem.of(error)
-            if problem.kind.status == 404 or problem.kind.status >= 500:
-                raise
-            return await self._page(request, visitor, problem=problem, chain=chain)
+            return await self._page(request, visitor, problem=beside(error), chain=chain)
         return see(f"/ui/domains/{domain_id(request)}?notice=uploaded")
 
     async def withdraw(self, request: Request) -> Response:
@@ -80,21 +79,19 @@ class UploadsPages:
         self, request: Request, visitor: Visitor, *, problem: Problem | None = None, chain: str = ""
     ) -> Response:
         """`chain`: what was given; its certificates are shown again, which are public."""
-        domain: Domain = await self._domains.find(visitor.principal, domain_id(request))
+        domain = await self._domains.find(visitor.principal, domain_id(request))
         found = None
         if self._offered is not None:
             found = await self._offered.find(visitor.principal, domain.id)
         return self._view.render(
             request,
             "domain_certificate.html",
-            200 if problem is None else problem.kind.status,
-            headers={} if problem is None else problem.headers,
+            problem=problem,
             domain=domain,
             found=found,
             offered=self._offered is not None,
             possible=possible(domain),
             renews=renews(domain, self._now()),
-            problem=problem,
             field=None if problem is None else FIELDS.get(str(problem.members.get("pointer")), ""),
             chain=shown(chain, "CERTIFICATE"),
             tab="certificate",

@@ -6,6 +6,8 @@
   const announce = document.getElementById("announce");
   const keeping = document.getElementById("keeping");
   const notKeeping = document.getElementById("not-keeping");
+  // A button that was refused leaves its own address: whoever loads the page anew is not to press it again.
+  history.replaceState(null, "", notKeeping.querySelector("a").href + location.hash);
   const AGAIN = 30000, UNSEEN = 30000; // milliseconds
   let version = live.dataset.version;
   let text = sentence();
@@ -62,6 +64,7 @@
     if (told.text !== text) {
       text = told.text;
       announce.textContent = text;
+      document.querySelector(".said-no")?.remove(); // it was said of what is past now
     }
   }
   document.addEventListener("selectionchange", () => { if (waiting) take(waiting); });

@@ -14,6 +14,7 @@ New = Callable[..., Awaitable[Screen]]
 
 LOOKS = ((WIDE, "light"), (PHONE, "dark"), (WIDE, "dark"), (PHONE, "light"))
 NARROW = {"width": 320, "height": 640}
+TOPS = "all => all.map(one => one.getBoundingClientRect().top)"
 
 
 async def held_to(screen: Screen, looks: tuple[tuple[dict[str, int], str], ...] = LOOKS) -> Counter[str]:
@@ -26,6 +27,8 @@ async def held_to(screen: Screen, looks: tuple[tuple[dict[str, int], str], ...] 
         found += await screen.violations()
     await screen.page.set_viewport_size(NARROW)  # type: ignore[arg-type]
     assert await screen.fits(), (screen.path, NARROW)
+    assert await screen.page.locator(".brand span").evaluate("name => name.scrollWidth <= name.clientWidth"), NARROW
+    assert len(set(await screen.page.locator(".tabs a").evaluate_all(TOPS))) <= 1, "tabs in one row"
     serious = [one for one in found if one.startswith(SERIOUS)]
     assert serious == [], screen.path
     return Counter(one.partition(":")[0] for one in found)

@@ -60,8 +60,21 @@ async def test_from_the_platforms_link_to_a_name_that_answers_and_away_again(new
     answered = await play.visit(host)
     assert answered.status == 200
 
-    await press(screen, "Pause")
-    await expect(page.get_by_role("status").first).to_contain_text("paused")
+    there = screen.path
+    await press(screen, "Renew now")
+    await expect(page.get_by_role("status").first).to_contain_text("being renewed")
+    await press(screen, "Renew now")
+    await expect(page.locator(".said-no")).to_be_visible()
+    assert screen.path == there, "not the button's address"
+    other = await screen.context.new_page()
+    await other.goto(page.url)
+    await other.get_by_role("button", name="Pause", exact=True).click()
+    await expect(other.get_by_role("status").first).to_contain_text("paused")
+    await sees(screen, "Live, paused")
+    await expect(page.locator(".said-no")).to_have_count(0)
+    await page.reload()  # which presses nothing again
+    await sees(screen, "Live, paused")
+    await expect(page.locator(".said-no")).to_have_count(0)
     await press(screen, "Resume")
     await sees(screen, "Live")
     await page.get_by_role("link", name="Remove…").click()

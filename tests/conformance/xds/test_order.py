@@ -23,6 +23,14 @@ async def subscribed(client, room, *type_urls: str) -> None:
     await room.seen(client)
 
 
+async def watching(client, room, *type_urls: str) -> None:
+    """Whatever there is of them, by their wildcards; it has what there is now."""
+    for type_url in type_urls:
+        await client.subscribe(type_url)
+    for type_url in type_urls:
+        await client.read_until(type_url, room.world[type_url])
+
+
 async def test_what_changes_at_once_comes_in_order(room, client):
     for type_url in ALL:
         room.put(type_url, "A", "B")
@@ -40,10 +48,7 @@ async def test_what_changes_at_once_comes_in_order(room, client):
 async def test_more_clusters_than_a_client_is_sent_at_once_come_before_listeners(room, client):
     room.put(LISTENER, "L")
     room.put(CLUSTER, "C")
-    await client.subscribe(CLUSTER)
-    await client.subscribe(LISTENER)
-    await client.read_until(CLUSTER, {"C": "1"})
-    await client.read_until(LISTENER, {"L": "1"})
+    await watching(client, room, CLUSTER, LISTENER)
     await room.seen(client)
     room.world[CLUSTER] = {f"n{number}": "1" for number in range(300)} | {"C": "1"}
     room.world[LISTENER] = {"L": "2"}
@@ -158,10 +163,7 @@ async def test_endpoints_are_taken_away_after_what_may_refer_to_them(room, delta
 async def test_with_a_cluster_that_is_leaving_the_set_has_another_version_than_without(room, world):
     room.put(CLUSTER, "old")
     room.put(LISTENER, "L")
-    await world.subscribe(CLUSTER)
-    await world.subscribe(LISTENER)
-    await world.read_until(CLUSTER, {"old": "1"})
-    await world.read_until(LISTENER, {"L": "1"})
+    await watching(world, room, CLUSTER, LISTENER)
     room.world[CLUSTER], room.world[LISTENER] = {"new": "1"}, {"L": "2"}
     room.tell(CLUSTER, LISTENER)
     await world.read_until(CLUSTER, {"new": "1"})
@@ -177,10 +179,7 @@ async def test_a_client_that_does_not_acknowledge_loses_the_cluster_all_the_same
     monkeypatch.setattr(patience, "ACK_PATIENCE", 0.05)
     room.put(CLUSTER, "old")
     room.put(LISTENER, "L")
-    await client.subscribe(CLUSTER)
-    await client.subscribe(LISTENER)
-    await client.read_until(CLUSTER, {"old": "1"})
-    await client.read_until(LISTENER, {"L": "1"})
+    await watching(client, room, CLUSTER, LISTENER)
     room.world[CLUSTER], room.world[LISTENER] = {}, {"L": "2"}
     room.tell(CLUSTER, LISTENER)
     assert (await client.read(acknowledge=False)).type_url == LISTENER
@@ -191,10 +190,7 @@ async def test_a_client_that_does_not_acknowledge_loses_the_cluster_all_the_same
 async def test_a_cluster_that_comes_back_meanwhile_is_not_taken_away(room, client):
     room.put(CLUSTER, "old", "other")
     room.put(LISTENER, "L")
-    await client.subscribe(CLUSTER)
-    await client.subscribe(LISTENER)
-    await client.read_until(CLUSTER, {"old": "1", "other": "1"})
-    await client.read_until(LISTENER, {"L": "1"})
+    await watching(client, room, CLUSTER, LISTENER)
     await room.seen(client)
     room.world[CLUSTER], room.world[LISTENER] = {"other": "1"}, {"L": "2"}
     room.tell(CLUSTER, LISTENER)

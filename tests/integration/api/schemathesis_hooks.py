@@ -7,8 +7,7 @@ from datetime import UTC
 import schemathesis
 from hypothesis import strategies as st
 
-from api.admin.cursors import encode_place
-from api.admin.overview import Place
+from api.overview.places import Place, encode_place
 from api.pagination import encode_cursor, encode_entry_cursor
 from api.service import Position
 

@@ -101,12 +101,6 @@ async def connect(dsn: str) -> AsyncIterator[asyncpg.Connection[Any]]:
 
 
 @pytest.fixture
-async def api(database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
-    async for connection in connect(database.api_dsn):
-        yield connection
-
-
-@pytest.fixture
 async def sidecar(database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
     async for connection in connect(database.sidecar_dsn):
         yield connection

@@ -11,35 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scenes.answering import answering
 
 from embedded.envoy import Envoy
 from embedded.ports import LOOPBACK, free_ports
 
 Eventually = Callable[..., Awaitable[Any]]
-
-CONFIGURATION = """
-admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 1}}}}}}
-static_resources:
-  listeners:
-  - name: main
-    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: main
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-              - match: {{prefix: /}}
-                direct_response: {{status: 200, body: {{inline_string: {name}}}}}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-"""
 
 
 @dataclass(slots=True)
@@ -84,9 +61,7 @@ async def test_visitors_leave_before_envoy_ends_and_lose_no_request(state_dir: P
     ports = free_ports(2)
     async with AsyncExitStack() as servers:
         first, _ = [
-            await servers.enter_async_context(
-                Envoy.start(state_dir, CONFIGURATION.format(port=port, name=name), name=name, drain_time=2)
-            )
+            await servers.enter_async_context(Envoy.start(state_dir, answering(port, name), name=name, drain_time=2))
             for port, name in zip(ports, ("first", "second"), strict=True)
         ]
         visitors = Visitors(ports[0])
@@ -105,7 +80,7 @@ async def test_visitors_leave_before_envoy_ends_and_lose_no_request(state_dir: P
 
 async def test_connections_that_stay_are_counted_when_the_time_is_over(state_dir: Path) -> None:
     (port,) = free_ports(1)
-    configuration = CONFIGURATION.format(port=port, name="idle")
+    configuration = answering(port, "idle")
     async with Envoy.start(state_dir, configuration, name="idle", drain_time=60) as envoy:
         _, writer = await asyncio.open_connection(LOOPBACK, port)
         code, said = await drain("--admin", f"unix:{envoy.home}/admin.sock", "--least", "0", "--seconds", "0.5")

@@ -126,7 +126,7 @@ async def test_what_is_late_is_told_once_and_a_deleted_domain_is_passed_over(put
 
 
 async def test_a_domain_that_somebody_holds_is_told_of_later(put, endings, clock, pool, domain, monkeypatch):
-    monkeypatch.setattr("control.client_auth.endings.LOCK_TIMEOUT", "SET LOCAL lock_timeout = '20ms'")
+    monkeypatch.setattr("control.db.brief.LOCK_TIMEOUT", "SET LOCAL lock_timeout = '20ms'")
     await put()
     clock.now += 41 * DAY
     async with pool.acquire() as connection, connection.transaction():

@@ -45,15 +45,17 @@ def test_a_database_newer_than_this_release_is_refused() -> None:
     assert refused.value.code == "migration_missing"
 
 
-async def test_a_failing_migration_leaves_nothing_of_its_own_behind(
+async def test_a_failing_migration_leaves_nothing_of_its_own_behind_and_those_before_it_were_told(
     postgres: Postgres, number: int, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[migrations.Migration] = []
     broken = [*available(), migrations.Migration(9999, "broken", "CREATE TABLE half (); SELECT 1/0;")]
     monkeypatch.setattr(migrations, "available", lambda: broken)
     await postgres.create_database(f"broken{number}", owner=OWNER)
     try:
         with pytest.raises(asyncpg.DivisionByZeroError):
-            await migrate(postgres.dsn(f"broken{number}", OWNER))
+            await migrate(postgres.dsn(f"broken{number}", OWNER), told.append)
+        assert told == available()
         connection = await asyncpg.connect(postgres.dsn(f"broken{number}"))
         try:
             assert await connection.fetchval("SELECT to_regclass('half')") is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,12 +15,6 @@ from core.domain import Finding
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 FINDING = Finding("paused_by_tenant", "…", "tenant", NOW, {})
-
-
-@pytest.fixture
-async def pool(database):
-    async with asyncpg.create_pool(database.control_dsn, min_size=0, max_size=4) as pool:
-        yield pool
 
 
 @pytest.fixture

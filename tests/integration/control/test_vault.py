@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import traceback
+from collections.abc import Set
+from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
@@ -31,6 +33,37 @@ def vault(vault_mount):
     vault = client(vault_mount)
     yield vault
     vault.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Those that control's AppRole is given in a test. `before`: the accessors of all that others have left."""
+
+    mount: VaultMount
+    before: Set[str]
+
+    async def given(self) -> set[str]:
+        """Their accessors."""
+        found = await accessors(self.mount.openbao) - self.before
+        role = {"role_name": f"{self.mount.path}-control"}
+        return {accessor for accessor in found if (await self.lookup(accessor)).get("meta", {}) == role}
+
+    async def lookup(self, accessor: str) -> dict:
+        asked = await self.mount.openbao.request("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+        return asked["data"]
+
+    async def revoke(self) -> None:
+        for accessor in await self.given():
+            await self.mount.openbao.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+
+
+async def accessors(openbao: OpenBao) -> set[str]:
+    return set((await openbao.request("LIST", "auth/token/accessors"))["data"]["keys"])
+
+
+@pytest.fixture
+async def tokens(vault_mount) -> Tokens:
+    return Tokens(vault_mount, await accessors(vault_mount.openbao))
 
 
 async def test_what_was_written_is_read_with_its_version(vault):
@@ -125,35 +158,35 @@ async def test_a_secret_id_that_cannot_be_read_is_an_error_of_vault(vault_mount,
     vault.close()
 
 
-async def test_a_token_that_was_revoked_is_replaced_by_a_new_login(vault, vault_mount):
+async def test_a_token_that_was_revoked_is_replaced_by_a_new_login(vault, tokens):
     await vault.write(PATH, {"key": SECRET}, cas=0)
-    await revoke_all(vault_mount)
+    await tokens.revoke()
     assert await vault.read(PATH) is not None
 
 
-async def test_concurrent_calls_share_one_login(vault, vault_mount):
+async def test_concurrent_calls_share_one_login(vault, tokens):
     await asyncio.gather(*(vault.read(PATH) for _ in range(10)))
-    assert len(await tokens(vault_mount)) == 1
-    await revoke_all(vault_mount)
+    assert len(await tokens.given()) == 1
+    await tokens.revoke()
     await asyncio.gather(*(vault.read(PATH) for _ in range(10)))
-    assert len(await tokens(vault_mount)) == 1
+    assert len(await tokens.given()) == 1
 
 
-async def test_a_token_is_renewed_when_two_thirds_of_its_life_are_over_and_replaced_after_it(vault_mount):
+async def test_a_token_is_renewed_when_two_thirds_of_its_life_are_over_and_replaced_after_it(vault_mount, tokens):
     clock = [0.0]
     vault = client(vault_mount, now=lambda: clock[0])
     await vault.read(PATH)
-    (token,) = await tokens(vault_mount)
+    (token,) = await tokens.given()
     clock[0] += 3600 * 0.5
     await vault.read(PATH)
-    assert "last_renewal_time" not in await lookup(vault_mount, token)
+    assert "last_renewal_time" not in await tokens.lookup(token)
     clock[0] += 3600 * 0.2
     await vault.read(PATH)
-    assert await tokens(vault_mount) == {token}
-    assert (await lookup(vault_mount, token))["last_renewal_time"] > 0
+    assert await tokens.given() == {token}
+    assert (await tokens.lookup(token))["last_renewal_time"] > 0
     clock[0] += 3600 * 2
     await vault.read(PATH)
-    assert len(await tokens(vault_mount)) == 2
+    assert len(await tokens.given()) == 2
     vault.close()
 
 
@@ -206,25 +239,6 @@ async def test_no_error_and_no_repr_shows_what_was_sent_or_read(vault, vault_mou
         text = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
         assert SECRET not in text
         assert secret_id not in text
-
-
-async def tokens(mount: VaultMount) -> set[str]:
-    """The accessors of the tokens that control's AppRole has been given."""
-    listed = await mount.openbao.request("LIST", "auth/token/accessors")
-    found = set()
-    for accessor in listed["data"]["keys"]:
-        if (await lookup(mount, accessor)).get("meta", {}) == {"role_name": f"{mount.path}-control"}:
-            found.add(accessor)
-    return found
-
-
-async def lookup(mount: VaultMount, accessor: str) -> dict:
-    return (await mount.openbao.request("POST", "auth/token/lookup-accessor", {"accessor": accessor}))["data"]
-
-
-async def revoke_all(mount: VaultMount) -> None:
-    for accessor in await tokens(mount):
-        await mount.openbao.request("POST", "auth/token/revoke-accessor", {"accessor": accessor})
 
 
 async def test_control_changes_neither_the_operators_binding_nor_forgets_a_checkpoint(vault: Vault) -> None:

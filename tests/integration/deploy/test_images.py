@@ -9,12 +9,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from scenes import images
 from scenes.containerfile import read
@@ -23,6 +23,7 @@ from scenes.images import FOLDER, ROOT, USER, Image
 from control.settings import ControlSettings
 from embedded.database import Database
 from embedded.identity import IdentityProvider
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_port
 from embedded.process import Process, run
 from embedded.vault_mount import VaultMount
@@ -201,31 +202,14 @@ async def test_control_serves_as_an_ordinary_user_who_can_write_nothing(
     owner = {"NAMEPLATE_OWNER_DATABASE_URL": database.owner_dsn}
     said = await run(image.bare([*image.entry_point, "migrate"], owner), user=user)
     assert said == "up to date\n"
-    healthy = image.bare(image.health_check(port), {})
-
-    async def is_healthy() -> bool:
-        return await code(healthy, user) == 0
-
-    assert not await is_healthy()
-    process = await Process.start(
-        "control",
-        image.bare(image.command, environment),
-        log_path=state_dir / "control.log",
-        ready=is_healthy,
-        cwd=Path("/"),
-        user=user,
-    )
-    try:
+    async with serving(image, environment, port, user, state_dir / "control.log") as process:
         assert owner_of(process.pid) == (user if user is not None else os.geteuid())
-        async with httpx.AsyncClient(trust_env=False, base_url=f"http://{LOOPBACK}:{port}") as client:
+        async with plain_http(base_url=f"http://{LOOPBACK}:{port}") as client:
             token = identity.token(UUID(int=7))
             answer = await client.get("/api/v1/domains", headers={"Authorization": f"Bearer {token}"})
             assert (answer.status_code, answer.json()["data"]) == (200, []), answer.text
             assert (await client.get("/openapi.json")).status_code == 200
-    finally:
-        assert await process.stop() == 0
     assert images.listing(image.opt) == before
-    assert "Traceback" not in (state_dir / "control.log").read_text()
 
 
 async def test_the_sidecar_serves_as_an_ordinary_user_who_can_write_to_its_volumes_only(
@@ -255,30 +239,13 @@ async def test_the_sidecar_serves_as_an_ordinary_user_who_can_write_to_its_volum
         "NAMEPLATE_STATE_DIR": str(writable / "state"),
     }
     assert image.stage.words("VOLUME") == ["/run/nameplate", "/var/lib/nameplate"]
-    healthy = image.bare(image.health_check(port), {})
-
-    async def is_healthy() -> bool:
-        return await code(healthy, user) == 0
-
-    assert not await is_healthy()
-    process = await Process.start(
-        "sidecar",
-        image.bare(image.command, environment),
-        log_path=state_dir / "sidecar.log",
-        ready=is_healthy,
-        cwd=Path("/"),
-        user=user,
-    )
-    try:
+    async with serving(image, environment, port, user, state_dir / "sidecar.log"):
         assert sorted(path.name for path in (writable / "run").iterdir()) == ["check.sock", "xds.sock"]
         address = f"http://{LOOPBACK}:{port}"
         explain = [*image.entry_point, "explain", "nobody.test", "--sidecar", address]
         assert await code(image.bare(explain, {}), user) == 1  # it would not be served
         assert "node: {id: " in await run(image.bare([*image.entry_point, "bootstrap"], {}), user=user)
-    finally:
-        assert await process.stop() == 0
     assert images.listing(image.opt) == before
-    assert "Traceback" not in (state_dir / "sidecar.log").read_text()
 
 
 async def test_a_command_that_an_image_does_not_have_says_so(made: dict[str, Image], user: int | None) -> None:
@@ -288,6 +255,32 @@ async def test_a_command_that_an_image_does_not_have_says_so(made: dict[str, Ima
         done = subprocess.run(started, capture_output=True, text=True, cwd="/", check=False)
         assert done.returncode == 2
         assert re.fullmatch(f"nameplate: `{command}` needs the package `\\w+`, which is not here\n", done.stderr)
+
+
+@asynccontextmanager
+async def serving(
+    image: Image, environment: dict[str, str], port: int, user: int | None, log: Path
+) -> AsyncIterator[Process]:
+    """Until its health check is content; in the end it leaves in order, and has logged no traceback."""
+    check = image.bare(image.health_check(port), {})
+
+    async def is_healthy() -> bool:
+        return await code(check, user) == 0
+
+    assert not await is_healthy()
+    process = await Process.start(
+        log.stem,
+        image.bare(image.command, environment),
+        log_path=log,
+        ready=is_healthy,
+        cwd=Path("/"),
+        user=user,
+    )
+    try:
+        yield process
+    finally:
+        assert await process.stop() == 0
+    assert "Traceback" not in log.read_text()
 
 
 async def code(command: list[str], user: int | None) -> int:

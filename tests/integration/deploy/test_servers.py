@@ -21,6 +21,7 @@ from scenes.deployed import DEPLOY, folder_of
 from core.vault import DEFAULT_CERTIFICATE
 from embedded.envoy import program
 from embedded.openbao import UNINITIALISED, OpenBao
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_ports
 from embedded.postgres import Postgres
 from embedded.process import Process, ServerFailed, run
@@ -155,7 +156,7 @@ async def test_openbao_starts_with_the_file_and_waits_to_be_set_up(state_dir: Pa
 
     async def answers() -> bool:
         try:
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with plain_http() as client:
                 return (await client.get(f"{address['BAO_ADDR']}/v1/sys/health")).status_code == UNINITIALISED
         except httpx.TransportError:
             return False
@@ -193,7 +194,7 @@ async def test_envoy_takes_the_manifests_arguments_and_the_pod_s_name(state_dir:
         ready=answers(f"{url}/server_info"),
     )
     try:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with plain_http() as client:
             told = (await client.get(f"{url}/server_info")).json()
             ready = await client.get(f"{url}/ready")
     finally:

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from scenes.units import Unit
 
 from embedded.database import Database
 from embedded.envoy import program
 from embedded.identity import IdentityProvider
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_port
 from embedded.process import Process, children, run
 from embedded.stack import answers
@@ -163,7 +163,7 @@ async def test_the_sidecar_says_when_it_is_ready_reloaded_and_stopping_and_envoy
             cwd=Path("/"),
         )
         try:
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with plain_http() as client:
                 page = await client.get(f"http://{LOOPBACK}:{http}/", headers={"Host": "nobody.test"})
             assert page.status_code == 404
 

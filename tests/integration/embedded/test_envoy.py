@@ -4,43 +4,21 @@ import asyncio
 
 import httpx
 import pytest
+from scenes.answering import answering
 
 from embedded.envoy import SHARED_MEMORY, Envoy, HotRestart, validate
+from embedded.plain_http import plain_http
 from embedded.process import ServerFailed, is_running
-
-CONFIGURATION = """
-admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 1}}}}}}
-static_resources:
-  listeners:
-  - name: main
-    address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-          stat_prefix: main
-          route_config:
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-              - match: {{prefix: /}}
-                direct_response: {{status: 200, body: {{inline_string: served}}}}
-          http_filters:
-          - name: envoy.filters.http.router
-            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
-"""
 
 
 async def get(url: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with plain_http() as client:
         return await client.get(url)
 
 
 async def test_it_serves_a_configuration_and_counts(state_dir, ports):
     (port,) = ports(1)
-    async with Envoy.start(state_dir, CONFIGURATION.format(port=port)) as envoy:
+    async with Envoy.start(state_dir, answering(port)) as envoy:
         assert (await get(f"http://127.0.0.1:{port}/")).text == "served"
         stats = await envoy.stats("http.main.")
         assert stats["http.main.downstream_rq_2xx"] == 1
@@ -54,7 +32,7 @@ async def test_it_serves_a_configuration_and_counts(state_dir, ports):
 
 async def test_a_drain_closes_connections_gently_and_goes_on_serving(state_dir, ports):
     (port,) = ports(1)
-    async with Envoy.start(state_dir, CONFIGURATION.format(port=port), drain_time=1) as envoy:
+    async with Envoy.start(state_dir, answering(port), drain_time=1) as envoy:
         await envoy.drain()
         assert (await get(f"http://127.0.0.1:{port}/")).text == "served"
         assert envoy.pid
@@ -62,7 +40,7 @@ async def test_a_drain_closes_connections_gently_and_goes_on_serving(state_dir, 
 
 async def test_a_hot_restart_hands_over_without_a_refused_connection(state_dir, ports):
     (port,) = ports(1)
-    configuration = CONFIGURATION.format(port=port)
+    configuration = answering(port)
     async with Envoy.start(state_dir, configuration, drain_time=1, hot_restart=HotRestart(parent_shutdown=2)) as envoy:
         for _ in range(2):
             before = envoy.pid
@@ -78,19 +56,19 @@ async def test_a_hot_restart_hands_over_without_a_refused_connection(state_dir, 
 
 
 async def test_a_hot_restart_that_was_not_asked_for_is_refused(state_dir, ports):
-    async with Envoy.start(state_dir, CONFIGURATION.format(port=ports(1)[0])) as envoy:
+    async with Envoy.start(state_dir, answering(ports(1)[0])) as envoy:
         with pytest.raises(ServerFailed, match="hot restart"):
             await envoy.restart_hot()
 
 
 async def test_its_admin_interface_can_be_a_port(state_dir, ports):
     port, admin = ports(2)
-    async with Envoy.start(state_dir, CONFIGURATION.format(port=port), admin_port=admin) as envoy:
+    async with Envoy.start(state_dir, answering(port), admin_port=admin) as envoy:
         assert (await get(f"{envoy.admin_url}/ready")).text.strip() == "LIVE"
 
 
 async def test_a_wrong_configuration_is_refused_in_envoys_words(state_dir, ports):
-    await validate(CONFIGURATION.format(port=ports(1)[0]), state_dir)
+    await validate(answering(ports(1)[0]), state_dir)
     with pytest.raises(ServerFailed, match="listenerz"):
         await validate("static_resources: {listenerz: []}", state_dir)
     with pytest.raises(ServerFailed, match="listenerz"):

@@ -8,6 +8,7 @@ from cryptography import x509
 from scenes import tls_pair
 
 from embedded.openbao import OpenBao
+from embedded.plain_http import plain_http
 from embedded.process import ServerFailed
 
 
@@ -58,7 +59,7 @@ async def test_a_check_and_set_that_is_too_late_is_refused(openbao, vault_mount)
 
 
 async def test_the_acme_directory_answers(pki):
-    async with httpx.AsyncClient() as client:
+    async with plain_http() as client:
         directory = (await client.get(pki.directory_url)).json()
         nonce = await client.head(directory["newNonce"])
     assert directory["newOrder"].startswith(pki.openbao.url)

@@ -1,8 +1,9 @@
 """The fixtures that every other test stands on."""
 
 import asyncpg
-import httpx
 import pytest
+
+from embedded.plain_http import plain_http
 
 
 async def test_a_fresh_database_has_our_schema_and_its_roles(database):
@@ -28,7 +29,7 @@ async def test_the_sidecar_may_read_certificates_and_not_pending_keys(vault_moun
     for path in ("certs/a", "pending/a"):
         await openbao.request("POST", f"{vault_mount.path}/data/nameplate/{path}", {"data": {"k": "v"}})
     role_id, secret_id = vault_mount.sidecar
-    async with httpx.AsyncClient(base_url=f"{vault_mount.url}/v1/") as client:
+    async with plain_http(base_url=f"{vault_mount.url}/v1/") as client:
         login = await client.post("auth/approle/login", json={"role_id": role_id, "secret_id": secret_id})
         client.headers["X-Vault-Token"] = login.json()["auth"]["client_token"]
         reads = await vault_mount.read_count()

@@ -3,13 +3,12 @@
 import asyncio
 import json
 
-import httpx
-
+from embedded.plain_http import plain_http
 from embedded.upstream import Upstream
 
 
 async def test_it_tells_every_header_in_order_and_repeated():
-    async with Upstream.start("one") as upstream, httpx.AsyncClient(trust_env=False) as client:
+    async with Upstream.start("one") as upstream, plain_http() as client:
         headers = [("Host", "shop.test"), ("X-Tenant-Id", "a"), ("x-tenant-id", "b")]
         answer = await client.post(f"{upstream.url}/p?q=1", headers=headers, content=b"12345")
         seen = answer.json()

@@ -2,8 +2,7 @@
 
 import asyncio
 
-import httpx
-
+from embedded.plain_http import plain_http
 from embedded.process import is_running
 from embedded.upstream import Upstream
 from embedded.upstream_process import UpstreamProcess
@@ -13,7 +12,7 @@ async def test_two_children_answer_each_by_its_name(state_dir):
     async with (
         UpstreamProcess.start(state_dir, "one") as one,
         UpstreamProcess.start(state_dir, "two") as two,
-        httpx.AsyncClient(trust_env=False) as client,
+        plain_http() as client,
     ):
         for upstream in (one, two):
             seen = (await client.get(f"{upstream.url}/p", headers={"X-Tenant-Id": "a"})).json()

@@ -8,20 +8,12 @@ from typing import Any
 
 import pytest
 
-from api.admin.differences import facts
-from api.admin.overview import (
-    BucketUse,
-    CaHealth,
-    CaLimits,
-    CodeCount,
-    Explained,
-    Figures,
-    Fleet,
-    Replica,
-    Sidecar,
-    StateCount,
-)
-from api.admin.troubles import LEVELS, troubles
+from api.overview.explanations import Explained, facts
+from api.overview.figures import CodeCount, Figures, StateCount
+from api.overview.fleet import Fleet, Sidecar
+from api.overview.limits import BucketUse, CaLimits
+from api.overview.replicas import CaHealth, Replica
+from api.overview.troubles import LEVELS, troubles
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -46,7 +38,8 @@ FIGURES = Figures(
     endpoints_failing=1,
     admin_endpoints_failing=0,
     unanchored=1,
-    checkpoint=NOW - timedelta(minutes=6),
+    uncovered=NOW - timedelta(minutes=6),
+    checkpoint=NOW - HOUR,
     tenants=3,
 )
 CA = CaHealth("first", "https://first.example", "well", 0, 0, None, None, NOW)
@@ -116,8 +109,8 @@ def test_who_has_just_begun_to_listen_or_hears_nothing_does_not_say_that_nobody_
         ({"dead": 1}, "dead_letters"),
         ({"oldest": NOW - 2 * HOUR}, "deliveries_wait_long"),
         ({"admin_endpoints_failing": 1}, "admin_endpoint_failing"),
-        ({"checkpoint": NOW - HOUR}, "audit_not_anchored"),
-        ({"checkpoint": None}, "audit_not_anchored"),
+        ({"uncovered": NOW - HOUR}, "audit_not_anchored"),
+        ({"uncovered": NOW - HOUR, "checkpoint": None}, "audit_not_anchored"),
     ],
 )
 def test_of_what_is_counted(changed: dict[str, Any], code: str) -> None:
@@ -125,7 +118,17 @@ def test_of_what_is_counted(changed: dict[str, Any], code: str) -> None:
 
 
 def test_an_audit_that_did_not_move_needs_no_checkpoint() -> None:
-    assert codes(figures=replace(FIGURES, checkpoint=None, unanchored=0)) == []
+    assert codes(figures=replace(FIGURES, checkpoint=None, unanchored=0, uncovered=None)) == []
+
+
+def test_figures_of_long_ago_say_what_was_late_then() -> None:
+    """While another replica counts anew, those are shown."""
+    assert codes(figures=replace(FIGURES, at=NOW - 9 * HOUR, uncovered=NOW - 9 * HOUR, oldest=NOW - 9 * HOUR)) == []
+
+
+def test_an_audit_that_moves_after_hours_of_silence_is_covered_in_time() -> None:
+    """Its last checkpoint is old then, and that is nobody's fault."""
+    assert codes(figures=replace(FIGURES, checkpoint=NOW - 9 * HOUR, uncovered=NOW - timedelta(minutes=1))) == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.ui.hostnames import unicode_of
+from api.ui.hostnames import both, unicode_of
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,9 @@ def test_any_text_is_survived(text: str) -> None:
 def test_scripts_are_not_mixed() -> None:
     mixed = idna.encode("pаypal").decode()  # the first a is Cyrillic
     assert unicode_of(f"{mixed}.com") is None
+
+
+def test_in_a_title_both_stand_together() -> None:
+    assert both("xn--bcher-kva.example") == "bücher.example (xn--bcher-kva.example)"
+    assert both("shop.example") == "shop.example"
+    assert both("xn--80ak6aa92e.com") == "xn--80ak6aa92e.com"

@@ -271,6 +271,68 @@ async def test_any_cookie_is_survived(new_person: Any, cookie: str) -> None:
     assert answer.status_code == 401
 
 
+async def end_all(person: Person, token: str, subject: str | None, path: str = "/portal/sessions") -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return await person.http.delete(API + path, headers=headers, params={"subject": subject} if subject else {})
+
+
+async def test_a_person_who_leaves_is_out_everywhere(
+    enter: Enter, new_person: Any, ui: Ui, issuer: Any, clock: Any
+) -> None:
+    """Sessions, and links that nobody has followed yet: of this subject of this tenant, and of nobody else."""
+    alice, bob, stranger = Principal(uuid4(), "alice"), "bob", Principal(uuid4(), "alice")
+    here, there = await enter(alice), await enter(alice)
+    others = [await enter(Principal(alice.tenant_id, bob)), await enter(stranger)]
+    operator = await enter(Operator("alice"))
+    link, token = await ui.links.make(alice), issuer.token(alice.tenant_id)
+    answer = await end_all(new_person(), token, "alice")
+    assert (answer.status_code, answer.json()) == (200, {"ended": 2})
+    assert [(await one.open("/ui/")).status_code for one in (here, there, *others)] == [401, 401, 200, 200]
+    assert (await operator.open("/ui/operator/")).status_code == 503  # it is not offered here, and she is in
+    person = new_person()
+    await person.open(link.url)
+    assert (person.page.status_code, "has ended" in person.says) == (403, True)
+    assert (await end_all(person, token, "alice")).json() == {"ended": 0}
+    clock.at += timedelta(seconds=6)
+    assert (await (await enter(alice)).open("/ui/")).status_code == 200
+
+
+async def test_an_operators_sessions_are_in_the_audit(enter: Enter, issuer: Any, workers: asyncpg.Pool[Any]) -> None:
+    name = f"op-{uuid4()}"
+    person, token = await enter(Operator(name)), issuer.token(None, sub="root", scope=ADMIN_SCOPE)
+    tenant = await end_all(person, issuer.token(uuid4()), name, "/admin/portal/sessions")
+    assert (tenant.status_code, tenant.json()["code"]) == (403, "admin_only")
+    assert (await end_all(person, token, name, "/admin/portal/sessions")).json() == {"ended": 1}
+    assert (await person.open("/ui/operator/")).status_code == 401
+    rows = await workers.fetch(
+        """SELECT actor, action FROM audit WHERE actor = $1 OR detail ->> 'subject' = $2 ORDER BY id""",
+        f"operator:{name}",
+        name,
+    )
+    assert [tuple(row) for row in rows] == [
+        (f"operator:{name}", "session_begin"),
+        ("operator:root", "session_end_all"),
+    ]
+
+
+@pytest.mark.parametrize("subject", [None, "a\n", "a" * 256])
+async def test_whose_sessions_end_must_be_said(new_person: Any, issuer: Any, subject: str | None) -> None:
+    answer = await end_all(new_person(), issuer.token(uuid4()), subject)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
+
+
+async def test_a_link_that_is_followed_in_that_moment_is_too_late_or_ends_too(
+    enter: Enter, ui: Ui, new_person: Any
+) -> None:
+    """Whichever of the two comes first."""
+    alice = Principal(uuid4(), "alice")
+    people = [new_person() for _ in range(6)]
+    links = [await ui.links.make(alice) for _ in people]
+    come = [person.open(link.url) for person, link in zip(people, links, strict=True)]
+    await asyncio.gather(*come[:3], ui.sessions.end_all(alice, "alice"), *come[3:])
+    assert {(await person.open("/ui/")).status_code for person in people} == {401}
+
+
 async def test_the_database_has_neither_cookie_nor_ticket(alice: Person, workers: Any, ui: Ui, new_person: Any) -> None:
     row = await workers.fetchrow("SELECT ui_sessions::text AS row FROM ui_sessions WHERE token = $1", digest(alice))
     token = alice.http.cookies["__Host-nameplate"]

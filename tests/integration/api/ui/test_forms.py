@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from scenes.pages import ORIGIN, Person, forms
+from scenes.pages import ORIGIN, Person
 
 from api.auth import Principal
 from api.ui.guard import MAX_FORM
@@ -16,12 +16,8 @@ ADD = "/ui/domains"
 CSRF_PART = b'--b\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n'
 
 
-def token_of(person: Person) -> str:
-    return next(fields["csrf"] for action, fields in forms(person.page.text) if action == ADD)
-
-
 async def post(person: Person, headers: dict[str, str], **fields: str) -> httpx.Response:
-    data = {"csrf": token_of(person), "hostname": "shop.example.com", **fields}
+    data = {"csrf": person.csrf, "hostname": "shop.example.com", **fields}
     return await person.http.post(ADD, data=data, headers=headers)
 
 
@@ -68,7 +64,7 @@ async def test_a_form_without_the_sessions_token_is_refused(alice: Person, token
 
 async def test_a_token_is_of_one_session(alice: Person, enter: Any) -> None:
     mallory = await enter(Principal(uuid4(), "mallory"))
-    assert (await post(alice, {"Origin": ORIGIN}, csrf=token_of(mallory))).status_code == 403
+    assert (await post(alice, {"Origin": ORIGIN}, csrf=mallory.csrf)).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,14 @@ async def test_what_is_wrong_is_said_beside_the_field(alice: Person, typed: str,
     assert 'aria-invalid="true"' in alice.page.text
     assert 'aria-describedby="hostname-problem hostname-hint"' in alice.page.text
     assert "<script>alert" not in alice.page.text
+    assert (await alice.open(ADD)).status_code == 200  # loaded anew
+    assert 'aria-invalid="true"' not in alice.page.text
+
+
+async def test_what_is_wrong_is_said_once(alice: Person) -> None:
+    await alice.send(ADD, {"hostname": "a b.example.com"})
+    assert alice.says.count("space or control character") == 1
+    assert "U+0020" in alice.says
 
 
 async def test_what_was_typed_is_still_there(alice: Person) -> None:
@@ -127,6 +135,10 @@ async def test_an_international_name_is_shown_both_ways(alice: Person) -> None:
     await alice.open("/ui/")
     assert "xn--bcher-kva.example" in alice.says
     assert "bücher.example" in alice.says
+    (there,) = re.findall(r'href="(/ui/domains/[^"]+)"', alice.page.text)
+    for page in ("", "/certificate", "/checks", "/history", "/delete"):
+        await alice.open(there + page)
+        assert "bücher.example (xn--bcher-kva.example) ·" in alice.page.text.partition("</title>")[0]
 
 
 async def test_a_database_that_is_away_is_said_by_a_page(alice: Person, workers: asyncpg.Pool[Any]) -> None:

@@ -14,7 +14,7 @@ from scenes import overview as scene
 from scenes.pages import ORIGIN, Person, browser, forms
 from starlette.types import ASGIApp
 
-from api.admin.overview import Explained, Explanation
+from api.overview.explanations import Explained, Explanation
 from api.ui.app import Ui
 
 Enter = Callable[..., Awaitable[Person]]
@@ -103,6 +103,7 @@ async def test_a_domain_of_any_tenant_is_found_by_its_name(root: Person, slug: s
     for typed in (f"shop.{slug}", f"{slug}.test", f" SHOP.{slug}.test "):
         await root.open(at("/ui/operator/domains", q=typed))
         assert f"/ui/operator/domains/{domain_id}" in root.page.text
+        assert "caa_forbids the tenant must act" in root.says
         assert EVIL not in root.page.text
     await root.open(f"/ui/operator/domains/{domain_id}")
     assert root.page.status_code == 200

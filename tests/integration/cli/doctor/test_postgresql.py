@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from scenes import doctored
 from scenes.doctored import codes, one
@@ -17,13 +15,6 @@ from embedded.pgbouncer import PgBouncer
 
 Environment = dict[str, str]
 WORKERS, API = "PostgreSQL, as the workers", "PostgreSQL, as the tenants' API"
-
-
-@pytest.fixture
-async def superuser(database: Database) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database.superuser_dsn)
-    yield connection
-    await connection.close()
 
 
 async def test_a_server_that_is_away_is_found_for_each_role(environment: Environment) -> None:

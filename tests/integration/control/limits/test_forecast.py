@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,17 +14,9 @@ from control.limits.forecast import Forecast
 from control.limits.limits import Limits
 from control.limits.policy import LETSENCRYPT, NONE
 from core.domain import NextAttempt
-from embedded.database import Database
 
 CA = "https://ca.test/directory"
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-async def api(database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(database.api_dsn)
-    yield connection
-    await connection.close()
 
 
 async def forecast(api: asyncpg.Connection[Any], tenant: UUID, domain: UUID, policy=LETSENCRYPT) -> NextAttempt | None:

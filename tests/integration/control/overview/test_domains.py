@@ -9,10 +9,11 @@ from uuid import uuid4
 import pytest
 from scenes.overview import ROOT, Control, Watched, domain, finding, now, tenant
 
-from api.admin.overview import DomainRow, Place, Wanted
+from api.overview.domains import DomainRow, Wanted
+from api.overview.places import Place
 from api.service import DomainNotFound
+from control.domains.counts import ENDS, NO_SCAN, STATES
 from control.overview.domains import STATEMENTS, _page
-from control.overview.figures import NO_SCAN, STATES
 
 DAY = timedelta(days=1)
 
@@ -72,7 +73,10 @@ async def test_each_list_has_the_domains_that_it_is_for(watched: Watched, fleet:
     assert await names(watched, view="paused") == ["held.test", "paused.test"]
     assert await names(watched, view="expiring", days=1) == ["ended.test"]
     assert await names(watched, view="expiring", days=30) == ["ended.test", "refused.test", "paused.test"]
-    assert await names(watched, view="late") == ["ended.test", "refused.test"]
+    late = ["ended.test", "refused.test"]
+    assert await names(watched, view="late") == late
+    everybody = await watched.overview.domains(ROOT, Wanted(), None, 100)
+    assert [row.hostname for row in everybody if row.late] == late
 
 
 async def test_an_uploaded_certificate_ends_by_its_own_time(control: Control, watched: Watched) -> None:
@@ -191,12 +195,12 @@ async def test_figures_that_take_too_long_are_those_of_before(
 ) -> None:
     await watched.overview.figures(ROOT)
     await control.execute("UPDATE overview_figures SET at = now() - interval '1 hour'")
-    monkeypatch.setattr("control.overview.figures.STATES", "SELECT pg_sleep(60)")
+    monkeypatch.setattr("control.domains.counts.STATES", "SELECT pg_sleep(60)")
     monkeypatch.setattr("control.domains.tenancy.STATEMENT_TIMEOUT", "200ms")
     figures = await watched.overview.figures(ROOT)
     assert (figures.domains, figures.age > 3599) == (9, True)
     # It is not tried again by everybody who looks.
-    monkeypatch.setattr("control.overview.figures.STATES", STATES)
+    monkeypatch.setattr("control.domains.counts.STATES", STATES)
     assert (await watched.overview.figures(ROOT)).age > 3599
     await control.execute("DELETE FROM overview_figures")
     assert (await watched.overview.figures(ROOT)).age < 60
@@ -206,6 +210,8 @@ async def test_states_are_counted_from_their_index(control: Control, fleet: dict
     await control.execute(NO_SCAN.replace("LOCAL", ""))
     plan = "\n".join(row[0] for row in await control.fetch(f"EXPLAIN {STATES}"))
     assert "Index Only Scan using idx_domains_states" in plan
+    plan = "\n".join(row[0] for row in await control.fetch(f"EXPLAIN {ENDS}"))
+    assert "Seq Scan on custom_domains" not in plan
 
 
 async def test_no_list_reads_the_table(control: Control, fleet: dict[str, Any]) -> None:

@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 from scenes.overview import ROOT, Watched, sighted
 
-from api.admin.overview import ExplainTooMany, Explanation, SidecarNotFound
+from api.overview.explanations import Explanation
+from api.overview.overview import ExplainTooMany, SidecarNotFound
 from api.service import Unavailable
 from control.listener import Listener
 from control.overview import explain

@@ -11,8 +11,9 @@ import pytest
 from scenes.overview import FIRST, ROOT, SECOND, Control, Watched, audited, dead_letter, domain, now, sighted, tenant
 from scenes.overview import watched as watched_by
 
-from api.admin.overview import AuditWanted, Place
 from api.endpoints import DeliveryNotFound
+from api.overview.audit import AuditWanted
+from api.overview.places import Place
 from control.acme.problems import AcmeUnavailable
 from control.audit.anchor import Anchoring
 from control.certificates.propagation import REMEMBERED
@@ -239,6 +240,8 @@ async def test_each_row_says_whether_it_is_what_was_sealed(watched: Watched, con
         (2, "sealed", True),
         (1, "sealed", True),
     ]
+    figures = await watched.overview.figures(ROOT)
+    assert (figures.unanchored, figures.uncovered) == (1, rows[0].at)
     superuser = await asyncpg.connect(database.superuser_dsn)
     try:
         await superuser.execute("ALTER TABLE audit DISABLE TRIGGER ALL; ALTER TABLE audit_seals DISABLE TRIGGER ALL")

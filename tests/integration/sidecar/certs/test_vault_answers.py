@@ -12,7 +12,8 @@ from scenes.raw_http import CUT, HANG, RawServer, answer, chunked
 
 from core.vault_login import AppRole
 from sidecar.certs import vault as vault_module
-from sidecar.certs.vault import Vault, VaultDenied, VaultError, VaultNotFound, VaultUnavailable
+from sidecar.certs.vault import Vault
+from sidecar.certs.vault_answers import VaultDenied, VaultError, VaultNotFound, VaultUnavailable
 
 SECRET_ID, TOKEN, KEY = "the-secret-id", "s.the-token", "the-private-key"
 LOGIN = answer(json.dumps({"auth": {"client_token": TOKEN, "lease_duration": 3600, "renewable": True}}).encode())

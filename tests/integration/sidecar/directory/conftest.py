@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from scenes.directory import Rows, Running, rows_of, running
 from scenes.edges import EdgeRows
@@ -33,10 +32,3 @@ async def sidecar(
 @pytest.fixture
 def edge_rows(rows: Rows) -> EdgeRows:
     return EdgeRows(rows.connection)
-
-
-@pytest.fixture
-async def superuser(database: Database) -> AsyncIterator[asyncpg.Connection[Any]]:
-    connection = await asyncpg.connect(database.superuser_dsn)
-    yield connection
-    await connection.close()

@@ -19,6 +19,7 @@ from embedded.background import Background
 from embedded.database import Database
 from embedded.openbao import OpenBao
 from embedded.pki import Pki
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK
 from embedded.vault_mount import VaultMount
 
@@ -36,7 +37,7 @@ async def explain(edge: Edge, host: str, **more: str) -> dict[str, Any]:
 
 
 async def ask(edge: Edge, query: str = "", **parameters: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with plain_http() as client:
         url = f"http://{LOOPBACK}:{edge.admin_port}/explain{query}"
         return await client.get(url, params=parameters or None, timeout=10)
 

@@ -21,8 +21,8 @@ from scenes.client_certificates import Authority
 from scenes.edge import Edge
 from scenes.edges import EdgeRows
 
-from api.admin.differences import facts
-from api.admin.overview import Explanation, SidecarNotFound
+from api.overview.explanations import Explanation, facts
+from api.overview.overview import SidecarNotFound
 from control.listener import Listener
 from core.feed import SIDECARS_CHANNEL
 from core.question import ANSWER_WITHIN, ANSWERS_CHANNEL, QUESTIONS_CHANNEL, Question
@@ -80,7 +80,10 @@ async def watched(pair: list[Edge], pool: asyncpg.Pool[Any], eventually: Eventua
     """A replica of control that has heard of both."""
     watched = scene.watched(pool)
     heard = {SIDECARS_CHANNEL: watched.propagation.heard, ANSWERS_CHANNEL: watched.overview.explanations.heard}
-    listening = asyncio.create_task(Listener(pair[0].database.control_dsn, heard, lambda: None).run())
+    connected = asyncio.Event()
+    listening = asyncio.create_task(Listener(pair[0].database.control_dsn, heard, connected.set).run())
+    await connected.wait()
+    await pair[0].add_tenant(f"news-{token_hex(4)}")  # which both say at once that they have read
     await eventually(lambda: len(watched.overview.sidecars.expected()) == 2, timeout=15)
     yield watched
     listening.cancel()

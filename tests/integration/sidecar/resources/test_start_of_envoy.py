@@ -10,32 +10,14 @@ from collections.abc import AsyncIterator
 from scenes import bare
 from scenes.edge import PLATFORM, Edge
 from scenes.load import load
+from scenes.plain_upstream import plain_upstream
 
 from embedded.envoy import Envoy, HotRestart
-from embedded.ports import LOOPBACK
 
 SLOW = 0.3  # seconds until an upstream says that it is well
 HEALTH = {"path": "/health", "intervalMs": 30_000, "timeoutMs": 5_000, "unhealthy": 1, "healthy": 1}
 HOST = f"acme.{PLATFORM}"
 FIRST = "a"  # before `default` in whichever order there is
-
-
-@contextlib.asynccontextmanager
-async def an_upstream() -> AsyncIterator[int]:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                if head.startswith(b"GET /health"):
-                    await asyncio.sleep(SLOW)
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-                await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, LOOPBACK, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
 
 
 @contextlib.asynccontextmanager
@@ -55,7 +37,7 @@ async def a_sidecar(edge: Edge, upstream: int) -> AsyncIterator[None]:
 
 
 async def test_from_its_first_connection_on_no_request_fails(edge):
-    async with an_upstream() as upstream, a_sidecar(edge, upstream):
+    async with plain_upstream("ok", healthy_after=SLOW) as upstream, a_sidecar(edge, upstream):
         statuses: Counter[int | str] = Counter()
 
         async def visit() -> None:
@@ -74,7 +56,7 @@ async def test_from_its_first_connection_on_no_request_fails(edge):
 async def test_while_it_is_restarted_hot_no_request_fails(edge, eventually):
     restarts = HotRestart(parent_shutdown=3)
     async with (
-        an_upstream() as upstream,
+        plain_upstream("ok", healthy_after=SLOW) as upstream,
         a_sidecar(edge, upstream),
         Envoy.start(edge.home, bare.bootstrap(edge), drain_time=2, hot_restart=restarts) as envoy,
         load(edge.https_port, edge.pki.root_pem, [HOST], eventually, staying=0, coming=4) as visitors,

@@ -6,7 +6,6 @@ import asyncio
 import ssl
 from uuid import uuid4
 
-import httpx
 import pytest
 from cryptography import x509
 from scenes import upstream_tls
@@ -17,6 +16,7 @@ from scenes.handshakes import openssl
 from core.certificate import Certificate
 from core.vault import identity_path
 from embedded.envoy import Envoy
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_port
 
 DOMAIN = str(uuid4())
@@ -47,7 +47,7 @@ async def request_through(room, state_dir):
     async with (
         upstream_tls.upstream(UPSTREAM, CLIENTS.pem) as upstream,
         Envoy.start(state_dir, upstream_tls.configuration(room.socket, port, upstream)),
-        httpx.AsyncClient(trust_env=False) as client,
+        plain_http() as client,
     ):
 
         async def ask() -> tuple[int, str]:

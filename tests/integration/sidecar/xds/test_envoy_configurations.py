@@ -15,9 +15,11 @@ import pytest
 import structlog
 from scenes import xds
 from scenes.handshakes import HTTP2, RETRY
+from scenes.plain_upstream import plain_upstream
 from scenes.xds import Room
 
 from embedded.envoy import Envoy
+from embedded.plain_http import plain_http
 from embedded.ports import LOOPBACK, free_port
 from sidecar.xds.configurations import Encoded
 from sidecar.xds.resources import messages
@@ -112,7 +114,7 @@ async def an_envoy(room, state_dir, *, api_type: str = "DELTA_GRPC", aggregated:
 
 
 async def get(port: int) -> str:
-    async with httpx.AsyncClient() as client:
+    async with plain_http() as client:
         return (await client.get(f"http://{LOOPBACK}:{port}/")).text
 
 
@@ -228,28 +230,10 @@ async def test_of_the_clusters_and_listeners_that_an_envoy_starts_with_the_bad_o
     assert sorted(told) == ["bad", "taken"]
 
 
-@contextlib.asynccontextmanager
-async def an_upstream(text: str) -> AsyncIterator[int]:
-    body = f"HTTP/1.1 200 OK\r\ncontent-length: {len(text)}\r\n\r\n{text}".encode()
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while await reader.readuntil(b"\r\n\r\n"):
-                writer.write(body)
-                await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, LOOPBACK, 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
 @pytest.mark.parametrize("api_type", ["DELTA_GRPC", "GRPC"])
 async def test_a_cluster_is_replaced_by_another_under_load_and_no_request_fails(room, state_dir, eventually, api_type):
     port = free_port()
-    async with an_upstream("upstream") as upstream:
+    async with plain_upstream("upstream") as upstream:
         clusters = {f"c{number}": a_cluster(f"c{number}", upstream) for number in range(20)}
         room.table.replace(
             {
@@ -264,7 +248,7 @@ async def test_a_cluster_is_replaced_by_another_under_load_and_no_request_fails(
             over = False
 
             async def load() -> None:
-                async with httpx.AsyncClient() as client:
+                async with plain_http() as client:
                     while not over:
                         statuses.append((await client.get(f"http://{LOOPBACK}:{port}/")).status_code)
 

@@ -10,7 +10,7 @@ from scenes.secrets import PLATFORM
 
 from core.certificate import CertificateError
 from sidecar.certs.platform import PlatformCertificate
-from sidecar.certs.vault import VaultNotFound, VaultRecord
+from sidecar.certs.vault_answers import VaultNotFound, VaultRecord
 
 
 @pytest.fixture

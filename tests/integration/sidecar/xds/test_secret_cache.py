@@ -14,7 +14,7 @@ from scenes.secrets import certificate_in
 from core.certificate import CertificateError
 from core.vault import certificate_path, sidecar_policy, upload_path
 from sidecar.certs.secrets import SecretCache, version_of
-from sidecar.certs.vault import VaultNotFound
+from sidecar.certs.vault_answers import VaultNotFound
 
 
 def path_of(entry):

@@ -13,7 +13,8 @@ import structlog
 from core.vault import acme_account_path, certificate_path
 from core.vault_login import AppRole
 from embedded.vault_mount import VaultMount
-from sidecar.certs.vault import Vault, VaultDenied, VaultNotFound, VaultUnavailable
+from sidecar.certs.vault import Vault
+from sidecar.certs.vault_answers import VaultDenied, VaultNotFound, VaultUnavailable
 
 
 def vault_of(mount: VaultMount, **changes: object) -> Vault:

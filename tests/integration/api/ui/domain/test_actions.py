@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import pytest
 from scenes.looked_at import bring, certify
 from scenes.pages import Person
 
@@ -17,7 +18,7 @@ BUTTONS = ("verify", "pause", "resume", "renew", "delete", "certificate", "certi
 
 async def press(person: Person, path: str, name: str, csrf: str | None = None, **fields: str) -> int:
     """Also a button that the page does not show: somebody else may have been quicker."""
-    token = person.page.text.partition('name="csrf" value="')[2].partition('"')[0] if csrf is None else csrf
+    token = person.csrf if csrf is None else csrf
     headers = {"Origin": "https://domains.platform.io", "Sec-Fetch-Site": "same-origin"}
     answer = await person.http.post(f"{path}/{name}", data={"csrf": token, **fields}, headers=headers)
     if answer.status_code == 303:
@@ -40,6 +41,14 @@ async def test_verify_now(alice: Person, path: str, control: asyncpg.Connection[
     await certify(control, domain.id)
     assert await press(alice, path, "verify") == 303
     assert "There is nothing to do" in alice.says
+
+
+@pytest.mark.parametrize("button", ["verify", "pause", "resume", "renew", "certificate/withdraw", "client-auth/remove"])
+async def test_a_buttons_own_address_shows_the_page_that_it_is_on(alice: Person, path: str, button: str) -> None:
+    assert (await alice.open(f"{path}/{button}")).status_code == 200
+    assert f'<form method="post" action="{path}' in alice.page.text
+    await alice.open(path)
+    assert "A look at the DNS" not in alice.says
 
 
 async def test_pause_and_resume(alice: Person, path: str, control: asyncpg.Connection[Any], domain: Domain) -> None:
@@ -97,7 +106,7 @@ async def test_a_domain_is_deleted_by_whoever_types_its_name(alice: Person, path
 
 async def test_no_button_is_pressed_from_elsewhere(alice: Person, mallory: Person, path: str) -> None:
     typed = {"hostname": "shop.example.com"}
-    own, others = (one.page.text.partition('name="csrf" value="')[2].partition('"')[0] for one in (alice, mallory))
+    own, others = alice.csrf, mallory.csrf
     cross = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
     for name in BUTTONS:
         assert await press(alice, path, name, csrf="forged", **typed) == 403, name
@@ -109,7 +118,7 @@ async def test_no_button_is_pressed_from_elsewhere(alice: Person, mallory: Perso
 
 
 async def test_another_tenants_domain_has_no_buttons(mallory: Person, alice: Person, path: str) -> None:
-    token = mallory.page.text.partition('name="csrf" value="')[2].partition('"')[0]
+    token = mallory.csrf
     for name in BUTTONS:
         assert await press(mallory, path, name, csrf=token, hostname="shop.example.com") == 404, name
         assert "shop.example.com" not in mallory.page.text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from scenes.hierarchy import Hierarchy, encoded
 from scenes.pages import Person, forms
+from starlette.formparsers import MultiPartParser
 
 HOST = "shop.example.com"
 CA = Hierarchy.of(HOST)
@@ -49,7 +52,11 @@ async def test_a_certificate_is_pasted(alice: Person, path: str) -> None:
     assert "There is none yet." in alice.says
 
 
-async def test_a_certificate_comes_as_files(alice: Person, path: str) -> None:
+async def test_a_certificate_comes_as_files_and_reaches_no_disk(
+    alice: Person, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MultiPartParser, "spool_max_size", 1)
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
     files = {
         "certificate_file": ("fullchain.pem", CA.chain.encode()),
         "key_file": ("privkey.pem", KEY.encode(), "application/octet-stream"),

@@ -95,8 +95,7 @@ async def test_a_page_that_is_behind_is_told_at_once(app: ASGIApp, alice: Person
 async def test_buttons_in_what_is_told_can_be_pressed(app: ASGIApp, alice: Person, path: str) -> None:
     async with listening(app, alice, f"{path}/events") as stream:
         _, told = await stream.event()
-    token = alice.page.text.partition('name="csrf" value="')[2].partition('"')[0]
-    assert f'name="csrf" value="{token}"' in told["html"]
+    assert f'name="csrf" value="{alice.csrf}"' in told["html"]
 
 
 async def test_what_is_quiet_says_that_it_lives(
@@ -168,6 +167,18 @@ async def test_a_stream_has_an_end(app: ASGIApp, alice: Person, path: str, monke
     async with listening(app, alice, f"{path}/events") as stream:
         assert (await stream.parts.get()) == "retry: 3000\n\n"
         assert await stream.is_over()
+
+
+async def test_whoever_takes_nothing_keeps_no_place(
+    app: ASGIApp, alice: Person, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "IN_ALL", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(events, "STALLED", 0.01)
+        async with listening(app, alice, f"{path}/events", "version=old", room=1) as stalled:
+            await stalled.task
+    async with listening(app, alice, f"{path}/events") as again:
+        assert again.status == 200
 
 
 async def test_streams_are_bounded_and_give_their_place_back(

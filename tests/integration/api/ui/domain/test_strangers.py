@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from scenes.overview import ROOT
-from scenes.pages import ORIGIN, Person, forms
+from scenes.pages import ORIGIN, Person
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -36,10 +36,6 @@ async def ask(person: Person, path: str, method: str, domain: Domain, csrf: str 
     return await person.http.request(method, path, data=data, headers=OURS)
 
 
-def csrf_of(person: Person) -> str:
-    return next(str(fields["csrf"]) for _, fields in forms(person.page.text) if "csrf" in fields)
-
-
 async def test_nothing_is_shown_or_taken_without_a_session(app: ASGIApp, new_person: Any, domain: Domain) -> None:
     found = list(table(app))
     assert len({path for path, _ in found}) >= 25
@@ -53,14 +49,14 @@ async def test_a_session_of_the_other_kind_is_none(app: ASGIApp, enter: Any, ali
     root = await enter(ROOT)
     for path, method in table(app):
         other = alice if path.startswith("/ui/operator") else root
-        answer = await ask(other, path, method, domain, csrf_of(other))
+        answer = await ask(other, path, method, domain, other.csrf)
         assert answer.status_code == 401, (path, method)
 
 
 async def test_another_tenants_domain_is_nowhere(app: ASGIApp, mallory: Person, domain: Domain) -> None:
     for path, method in table(app):
         if path.startswith("/ui/domains/{id}"):
-            answer = await ask(mallory, path, method, domain, csrf_of(mallory))
+            answer = await ask(mallory, path, method, domain, mallory.csrf)
             assert answer.status_code in (404, 422), (path, method)
             assert domain.hostname not in answer.text
 

@@ -1,6 +1,7 @@
-"""What is called failing, late and ending: SQL conditions that the lists and the counts share. Only data.
+"""What is called failing, late and ending: SQL conditions on `custom_domains d`, for the operator's lists and for
+whatever counts domains. Only data.
 
-Each fits a partial index (migrations 0007, 0010, 0018, 0030), so that none reads domains that are well.
+Each fits a partial index (migrations 0007, 0010, 0018, 0032), so that none reads domains that are well.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ WHO = f"coalesce(({REASON}) ->> 'who', 'nobody')"
 BROKEN = "d.deleted_at IS NULL AND (d.status = 'failed' OR d.ssl_status IN ('error', 'paused'))"
 FAILING = f"{BROKEN} AND d.paused_from IS NULL"
 
+# Whose turn it is where a certificate is wanted and not there.
+FINDING_WHO = """CASE WHEN d.ssl_status IN ('error', 'paused', 'validating', 'expiring')
+    THEN coalesce(d.ssl_finding ->> 'who', 'nobody') ELSE 'nobody' END"""
+
 PAUSED = "d.deleted_at IS NULL AND d.ssl_status = 'paused'"
 
-# No healthy renewal needs a third of the time between when it was to begin and the certificate's end (as in metrics).
+# No healthy renewal needs a third of the time between when it was to begin and the certificate's end.
 LATE = "d.renew_at + (d.cert_expiry - d.renew_at) / 3 < now()"
 
 # The three parts of the active domains, each with an index of its own: served and well, being renewed, paused.
@@ -29,3 +34,4 @@ LATE_PARTS = (
     f"{UNFINISHED} AND {LATE}",
     f"{HELD} AND {LATE} AND d.paused_from IS NULL",
 )
+IS_LATE = f"coalesce(d.upload_id IS NULL AND ({' OR '.join(f'({part})' for part in LATE_PARTS)}), false)"

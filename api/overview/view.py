@@ -4,44 +4,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
-from urllib.parse import urlencode
-from uuid import UUID
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.admin.cursors import decode_place, encode_place
-from api.admin.overview import Overview, Place
-from api.admin.shown import (
-    audit_of,
-    cas_of,
-    delivery_of,
-    domain_of,
-    explanation_of,
-    facts_of,
-    fleet_of,
-    limits_of,
-    overview_of,
-)
-from api.admin.troubles import troubles
-from api.admin.wishes import AUDIT_PARAMETERS, DOMAIN_PARAMETERS, VISIBLE, audit_wanted, domains_wanted
 from api.auth import Operator
 from api.body import read_nothing
-from api.caller import Callers, domain_id, raw_query
+from api.caller import Callers, delivery_id, domain_id, raw_query
 from api.conditions import Condition
-from api.endpoints import DELIVERY_STATES, DeliveryNotFound, DeliveryState
-from api.pagination import DEFAULT_LIMIT, MAX_LIMIT, decode_entry_cursor, encode_entry_cursor
+from api.endpoints import DELIVERY_STATES, DeliveryState
+from api.overview.audit import audit_of
+from api.overview.deliveries import delivery_of
+from api.overview.domains import domain_of, facts_of
+from api.overview.explanations import explanation_of
+from api.overview.figures import Figures, figures_of
+from api.overview.fleet import Fleet, fleet_of
+from api.overview.limits import limits_of
+from api.overview.overview import Overview
+from api.overview.places import Place, decode_place, encode_place
+from api.overview.replicas import cas_of
+from api.overview.troubles import Trouble, trouble_of, troubles
+from api.overview.wishes import AUDIT_PARAMETERS, DOMAIN_PARAMETERS, audit_wanted, domains_wanted
+from api.pagination import decode_entry_cursor, encode_entry_cursor
+from api.paging import PAGING, page, parse_page
 from api.problems import Problem
-from api.query import parse_choice, parse_count, parse_query
+from api.query import VISIBLE, parse_choice, parse_query
+from api.representation import timestamp
 from core.hostname import normalize_host_header
 from core.question import LONGEST_NAME, LONGEST_PATH
 
 LONGEST_SIDECAR = 200
-PAGING = ("limit", "cursor")
-
-T = TypeVar("T")
 
 
 class OverviewResource:
@@ -64,9 +58,9 @@ class OverviewResource:
     async def domains(self, request: Request) -> Response:
         caller, overview, given = await self._begin(request, *PAGING, *DOMAIN_PARAMETERS)
         wanted = domains_wanted(given)
-        limit, after = _page(given, wanted.view)
+        limit, after = _place(given, wanted.view)
         found = await overview.domains(caller, wanted, after, limit + 1)
-        return _list(request, given, [domain_of(row) for row in found[:limit]], _next(found, limit, wanted.view))
+        return page(request, given, [domain_of(row) for row in found[:limit]], _next(found, limit, wanted.view))
 
     async def domain(self, request: Request) -> Response:
         caller, overview, _ = await self._begin(request)
@@ -83,9 +77,9 @@ class OverviewResource:
     async def deliveries(self, request: Request) -> Response:
         caller, overview, given = await self._begin(request, *PAGING, "state")
         state = cast(DeliveryState, parse_choice(given, "state", DELIVERY_STATES) or "dead")
-        limit, after = _page(given, state)
+        limit, after = _place(given, state)
         found = await overview.deliveries(caller, state, after, limit + 1)
-        return _list(request, given, [delivery_of(row) for row in found[:limit]], _next(found, limit, state))
+        return page(request, given, [delivery_of(row) for row in found[:limit]], _next(found, limit, state))
 
     async def retry(self, request: Request) -> Response:
         caller, overview, _ = await self._begin(request)
@@ -95,11 +89,10 @@ class OverviewResource:
     async def audit(self, request: Request) -> Response:
         caller, overview, given = await self._begin(request, *PAGING, *AUDIT_PARAMETERS)
         wanted = audit_wanted(given)
-        limit = parse_count(given, "limit", DEFAULT_LIMIT, MAX_LIMIT)
-        before = _sound(given, decode_entry_cursor)
+        limit, before = parse_page(given, decode_entry_cursor)
         found = await overview.audit(caller, wanted, before, limit + 1)
         cursor = encode_entry_cursor(found[limit - 1].id) if len(found) > limit else None
-        return _list(request, given, [audit_of(row) for row in found[:limit]], cursor)
+        return page(request, given, [audit_of(row) for row in found[:limit]], cursor)
 
     async def explain(self, request: Request) -> Response:
         caller, overview, given = await self._begin(request, "host", "sni", "path", "sidecar")
@@ -113,6 +106,27 @@ class OverviewResource:
         if self._offered is None:
             raise Problem("admin_unavailable")
         return caller, self._offered, given
+
+
+def overview_of(fleet: Fleet, figures: Figures, found: Sequence[Trouble]) -> dict[str, Any]:
+    live = fleet.live
+    return {
+        "at": timestamp(fleet.now),
+        "replica": fleet.replica,
+        "problems": [trouble_of(one) for one in found],
+        "sidecars": {
+            "live": len(live),
+            "upToDate": sum(one.newest for one in live),
+            "gone": len(fleet.sidecars) - len(live),
+            "heardAll": fleet.heard_all,
+        },
+        "envoys": {
+            "connected": sum(one.envoys or 0 for one in live),
+            "acknowledged": sum(one.acknowledged for one in live),
+            "rejecting": sum(one.rejected for one in live),
+        },
+        "figures": figures_of(figures),
+    }
 
 
 def question_of(given: Mapping[str, str]) -> tuple[str, str, str, str | None]:
@@ -135,43 +149,13 @@ def _visible(given: Mapping[str, str], name: str, longest: int) -> str:
     return value
 
 
-def delivery_id(request: Request) -> UUID:
-    """Raises DeliveryNotFound for what is no UUID in its one usual spelling."""
-    text: str = request.path_params["delivery"]
-    try:
-        found = UUID(text)
-    except ValueError:
-        raise DeliveryNotFound from None
-    if str(found) != text.lower():
-        raise DeliveryNotFound
-    return found
-
-
-def _page(given: Mapping[str, str], view: str) -> tuple[int, Place | None]:
-    limit = parse_count(given, "limit", DEFAULT_LIMIT, MAX_LIMIT)
-    found = _sound(given, decode_place)
+def _place(given: Mapping[str, str], view: str) -> tuple[int, Place | None]:
+    """How many, and the place after which they begin, which is of this view. Raises Problem."""
+    limit, found = parse_page(given, decode_place)
     if found is not None and found[1] != view:
         raise Problem("filters_conflict", "The cursor is of another list than the one asked for.", parameter="cursor")
     return limit, None if found is None else found[0]
 
 
-def _sound(given: Mapping[str, str], decode: Callable[[str], T | None]) -> T | None:
-    """Raises Problem."""
-    if "cursor" not in given:
-        return None
-    place = decode(given["cursor"])
-    if place is None:
-        raise Problem("invalid_cursor", "The cursor is not one that this API made.", parameter="cursor")
-    return place
-
-
 def _next(found: Sequence[Any], limit: int, view: str) -> str | None:
     return encode_place(found[limit - 1].place, view) if len(found) > limit else None
-
-
-def _list(request: Request, given: Mapping[str, str], data: Sequence[Any], cursor: str | None) -> Response:
-    headers = {}
-    if cursor is not None:
-        query = urlencode({**given, "cursor": cursor})
-        headers["Link"] = f'<{request.scope["path"]}?{query}>; rel="next"'
-    return JSONResponse({"data": data, "nextCursor": cursor}, headers=headers)

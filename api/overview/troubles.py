@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
-from api.admin.overview import CaLimits, Figures, Fleet, Replica, Sidecar
+from api.overview.figures import Figures
+from api.overview.fleet import Fleet, Sidecar
+from api.overview.limits import CaLimits
+from api.overview.replicas import Replica
 
 Level = Literal["down", "danger", "attention"]
 
 LEVELS: Final[tuple[Level, ...]] = ("down", "danger", "attention")
 PAGES: Final = "/ui/operator"
 OLD_FIGURES: Final = 600.0  # seconds
-OLD_CHECKPOINT: Final = 1800.0  # seconds after which a chain that has moved should be covered
+LONG_UNCOVERED: Final = 1800.0  # seconds after which a row of the audit should be covered by a checkpoint
 LONG_QUEUE: Final = 6 * 3600.0  # seconds
 OLD_DELIVERY: Final = 3600.0
 FEW: Final = 3  # names in a sentence
@@ -33,6 +36,16 @@ class Trouble:
     command: str | None = None
 
 
+def trouble_of(trouble: Trouble) -> dict[str, Any]:
+    return {
+        "code": trouble.code,
+        "level": trouble.level,
+        "message": trouble.message,
+        "page": trouble.page,
+        "command": trouble.command,
+    }
+
+
 def troubles(
     fleet: Fleet, figures: Figures, replicas: Sequence[Replica], limits: Sequence[CaLimits]
 ) -> Sequence[Trouble]:
@@ -41,7 +54,7 @@ def troubles(
         *_of_cas(replicas),
         *_of_domains(figures),
         *_of_limits(limits, fleet),
-        *_of_rest(figures, fleet),
+        *_of_rest(figures),
     ]
     return sorted([*found, *_of_replicas(replicas)], key=lambda one: LEVELS.index(one.level))
 
@@ -169,7 +182,8 @@ def _of_limits(limits: Sequence[CaLimits], fleet: Fleet) -> Iterator[Trouble]:
             yield Trouble("renewals_too_many", "danger", message, page)
 
 
-def _of_rest(figures: Figures, fleet: Fleet) -> Iterator[Trouble]:
+def _of_rest(figures: Figures) -> Iterator[Trouble]:
+    """What waited for too long when it was counted: it may be over since."""
     page = f"{PAGES}/deliveries"
     if figures.admin_endpoints_failing:
         message = "Your own notifications do not arrive (NAMEPLATE_ADMIN_WEBHOOK_URL, NAMEPLATE_ADMIN_EMAIL)."
@@ -177,13 +191,12 @@ def _of_rest(figures: Figures, fleet: Fleet) -> Iterator[Trouble]:
     if figures.dead:
         message = f"{_counted(figures.dead, 'notification was', 'notifications were')} given up."
         yield Trouble("dead_letters", "attention", message, page)
-    if figures.oldest is not None and (fleet.now - figures.oldest).total_seconds() > OLD_DELIVERY:
+    if figures.oldest is not None and (figures.at - figures.oldest).total_seconds() > OLD_DELIVERY:
         message = f"A notification waits for more than an hour; {figures.waiting} wait in all."
         yield Trouble("deliveries_wait_long", "attention", message, f"{page}?state=pending")
-    late = figures.checkpoint is None or (fleet.now - figures.checkpoint).total_seconds() > OLD_CHECKPOINT
-    if figures.unanchored and late:
+    if figures.uncovered is not None and (figures.at - figures.uncovered).total_seconds() > LONG_UNCOVERED:
         moved = _counted(figures.unanchored, "chain of the audit is", "chains of the audit are")
-        message = f"{moved} not covered by a checkpoint lately."
+        message = f"{moved} not covered by a checkpoint, one for more than half an hour."
         yield Trouble("audit_not_anchored", "danger", message, f"{PAGES}/audit", "nameplate audit verify")
 
 

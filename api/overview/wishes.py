@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import get_args
 from uuid import UUID
 
-from api.admin.overview import AuditWanted, View, Wanted
+from api.catalogue import Who
+from api.identifiers import parse_uuid
+from api.overview.audit import AuditWanted
+from api.overview.domains import View, Wanted
 from api.problems import Problem
-from api.query import parse_choice, parse_count
+from api.query import NO_CONTROL, VISIBLE, parse_choice, parse_count, parse_text
 from api.service import SSL_STATUSES, STATUSES
 
-WHO = ("tenant", "operator", "ca", "nobody")
+WHO: tuple[str, ...] = get_args(Who)
 DAYS, MOST_DAYS = 30, 398  # no CA's certificate lives longer than 398 days
 LONGEST_TEXT = 253
 LONGEST_ACTOR = 300
@@ -31,8 +35,6 @@ VIEWS: Mapping[str, View] = {
     "late": "late",
 }
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-VISIBLE = re.compile(r"[!-~]+")
-NO_CONTROL = re.compile(r"[^\x00-\x1f\x7f]+")
 WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _ADDITIONS = {"sslStatus": "status", "who": "failing"}
 
@@ -52,7 +54,7 @@ def domains_wanted(given: Mapping[str, str]) -> Wanted:
         raise Problem("invalid_parameter", f"failing is a code, or {ANY}.", parameter="failing")
     return Wanted(
         view=VIEWS[chosen[0]] if chosen else "all",
-        text=None if "q" not in given else _text(given, "q", LONGEST_TEXT, VISIBLE).lower(),
+        text=None if "q" not in given else parse_text(given, "q", LONGEST_TEXT, VISIBLE).lower(),
         status=parse_choice(given, "status", STATUSES),
         ssl_status=parse_choice(given, "sslStatus", SSL_STATUSES),
         tenant_id=_uuid(given, "tenant"),
@@ -68,32 +70,21 @@ def audit_wanted(given: Mapping[str, str]) -> AuditWanted:
     if action is not None and WORD.fullmatch(action) is None:
         raise Problem("invalid_parameter", "action is a word of the audit, as ssl_issue.", parameter="action")
     return AuditWanted(
-        hostname=None if "hostname" not in given else _text(given, "hostname", LONGEST_TEXT, VISIBLE).lower(),
+        hostname=None if "hostname" not in given else parse_text(given, "hostname", LONGEST_TEXT, VISIBLE).lower(),
         tenant_id=_uuid(given, "tenant"),
-        actor=None if "actor" not in given else _text(given, "actor", LONGEST_ACTOR, NO_CONTROL),
+        actor=None if "actor" not in given else parse_text(given, "actor", LONGEST_ACTOR, NO_CONTROL),
         action=action,
         since=_moment(given, "since"),
         until=_moment(given, "until"),
     )
 
 
-def _text(given: Mapping[str, str], name: str, longest: int, allowed: re.Pattern[str]) -> str:
-    value = given[name]
-    if len(value) > longest or allowed.fullmatch(value) is None:
-        what = "visible ASCII characters" if allowed is VISIBLE else "characters, none of control"
-        raise Problem("invalid_parameter", f"{name} has 1 to {longest} {what}.", parameter=name)
-    return value
-
-
 def _uuid(given: Mapping[str, str], name: str) -> UUID | None:
     value = given.get(name)
     if value is None:
         return None
-    try:
-        found = UUID(value)
-    except ValueError:
-        found = None
-    if found is None or str(found) != value.lower():
+    found = parse_uuid(value)
+    if found is None:
         raise Problem("invalid_parameter", f"{name} is a UUID.", parameter=name)
     return found
 

@@ -1,14 +1,67 @@
-"""In what the sidecars differ about a host: what each says would happen, fact by fact. Pure."""
+"""What the sidecars say would happen to a host, each by itself, and in what they differ: fact by fact. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
 
-from api.admin.overview import Explained
+from api.representation import timestamp
 
+AnswerState = Literal["answered", "refused", "silent", "older"]
 Said: TypeAlias = Mapping[str, Any]
+
+NOTHING = "—"
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """`state`: refused: it says why in `error`; silent: nothing was heard; older: of a release that takes no questions.
+
+    `after`: seconds until its answer was whole. `answer`: as the sidecar's own /explain says it.
+    """
+
+    sidecar: str
+    state: AnswerState
+    after: float | None
+    answer: Mapping[str, Any] | None = None
+    error: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    host: str
+    sni: str
+    path: str
+    at: datetime
+    waited: float
+    sidecars: Sequence[Explained]
+
+
+def explanation_of(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "host": explanation.host,
+        "sni": explanation.sni,
+        "path": explanation.path,
+        "at": timestamp(explanation.at),
+        "waited": round(explanation.waited, 3),
+        "facts": [
+            {"fact": one.name, "differs": one.differs, "values": dict(one.values)}
+            for one in facts(explanation.sidecars)
+        ],
+        "sidecars": [_explained(one) for one in explanation.sidecars],
+    }
+
+
+def _explained(one: Explained) -> Mapping[str, Any]:
+    return {
+        "sidecar": one.sidecar,
+        "state": one.state,
+        "after": None if one.after is None else round(one.after, 3),
+        "error": None if one.error is None else dict(one.error),
+        "answer": None if one.answer is None else dict(one.answer),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +143,6 @@ def facts(answers: Sequence[Explained]) -> Sequence[Fact]:
         if any(value != NOTHING for value in values.values()):
             found.append(Fact(name, values))
     return found
-
-
-NOTHING = "—"
 
 
 def _text(read: Callable[[Said], object], said: Said) -> str:

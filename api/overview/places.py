@@ -1,4 +1,4 @@
-"""Cursors of the operator's lists: the keys of the row that a page ends with, as a text that is passed back unread.
+"""Places in the operator's lists, and their cursors: the keys of a row, as a text that is passed back unread.
 
 As in api.pagination a cursor is a place and no right; the check catches accidents.
 """
@@ -9,14 +9,20 @@ import base64
 import binascii
 import hashlib
 import json
-
-from api.admin.overview import Place
+from dataclasses import dataclass
 
 CURSOR_PATTERN = "^[A-Za-z0-9_-]{8,1400}$"
 LONGEST = 1_400
 MOST_KEYS = 4
 _CHECK_SIZE = 4
 _CHECK_KEY = b"nameplate operator cursor 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a list, just after the row with these keys."""
+
+    keys: tuple[str, ...]
 
 
 def encode_place(place: Place, view: str) -> str:
