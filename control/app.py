@@ -49,6 +49,7 @@ from core.trace import NOTHING
 CONCURRENCY: dict[Kind, int] = {"verify": 100, "obtain": 16, "revoke": 4}
 THREADS = 32
 POOL = 20  # connections at most, for the workers and for the API each
+STALLED = 60.0  # seconds in which a client takes nothing of what it asked for
 DRAIN = 8.0  # seconds for requests under way, which end by themselves within six
 TRACES_DRAIN = 2.0  # seconds for the last spans
 THREADS_DRAIN = 3.0  # seconds for what threads ask of the CA and Vault
@@ -195,6 +196,8 @@ def bind(listen: str) -> socket.socket:
     # 40 ms (Nagle, and its own delayed acknowledgement) between the head of an answer and its body.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Of a client that takes nothing for so long the kernel closes the connection, answer and all (tcp(7)).
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALLED * 1000))
     try:
         bound.bind(address)
     except OSError:

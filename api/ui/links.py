@@ -24,7 +24,7 @@ from api.auth import Operator, Principal
 from api.ui.refusals import Refused
 
 LIFETIME = timedelta(seconds=60)
-MAX_TICKET = 2048  # a subject has at most 255 characters, each up to 12 bytes in JSON and 16 in base64
+MAX_TICKET = 2048  # room for a subject of 255 characters of ASCII, which is what OpenID Connect allows
 VERSION = 1
 
 

@@ -24,7 +24,9 @@ from control.db.brief import TAKEN
 from core.database import Access
 from core.errors import NameplateError
 
-# Any constant will do; it must only be ours. Held for the transaction, so a killed migration frees it.
+# Any constants will do; they must only be ours. Held for the transaction, so a killed migration frees them.
+TURN = 0x6E616D657475726E
+# What 0.1 takes turns by, waiting in a transaction: so it is not held while an index is built.
 LOCK = 0x6E616D65706C6174
 # All who come after one that waits for a table wait too: so it waits for a moment, and lets them pass before the next.
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '3s'"
@@ -34,7 +36,7 @@ PAUSE = 1.0  # seconds between two of them
 # PostgreSQL goes on with an index when its client was killed.
 IS_FREE = """SELECT pg_try_advisory_xact_lock($1)
     AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index WHERE datname = current_database())"""
-TURN = 0.25  # seconds between two looks whether it is
+LOOK_AGAIN = 0.25  # seconds between two looks whether it is
 # For as long as an index is built. Besides, it ends what is left of the statement before: asyncpg keeps a result open,
 # and with it a snapshot, for which the build would wait for ever.
 STAY = "SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -105,21 +107,23 @@ async def _patiently(connection: asyncpg.Connection[Any], address: Access | str)
 async def _next(connection: asyncpg.Connection[Any], address: Access | str) -> Migration | None:
     """Apply the first that is missing. None: none is."""
     async with _alone(connection):
-        await connection.execute(LOCK_TIMEOUT)
-        await connection.execute(
-            """CREATE TABLE IF NOT EXISTS schema_migrations (
-                   version INT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
-                   applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"""
-        )
-        waiting = pending(await applied(connection), available())
-        if not waiting:
-            return None
-        migration = waiting[0]
-        if online.is_online(migration.sql):
+        migration = await _next_online(connection)
+        if migration is not None:
             await connection.execute(STAY)
             async with _connected(address) as building:
                 await online.build(building, migration.sql)
         else:
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+            await connection.execute(LOCK_TIMEOUT)
+            await connection.execute(
+                """CREATE TABLE IF NOT EXISTS schema_migrations (
+                       version INT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,
+                       applied_at TIMESTAMPTZ NOT NULL DEFAULT now())"""
+            )
+            waiting = pending(await applied(connection), available())
+            if not waiting:
+                return None
+            migration = waiting[0]
             await connection.execute(migration.sql)
         await connection.execute(
             "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
@@ -130,15 +134,26 @@ async def _next(connection: asyncpg.Connection[Any], address: Access | str) -> M
         return migration
 
 
+async def _next_online(connection: asyncpg.Connection[Any]) -> Migration | None:
+    """The first that is missing, if it is one of those. What is before it is not of 0.1, which thus does nothing."""
+    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+        return None
+    first = pending(await applied(connection), available())[:1]
+    return next((migration for migration in first if online.is_online(migration.sql)), None)
+
+
 @asynccontextmanager
 async def _alone(connection: asyncpg.Connection[Any]) -> AsyncIterator[None]:
-    """A transaction in which no other migrates. Who waits has none meanwhile: a build would wait for it in turn."""
+    """A transaction in which no other migrates. Who waits has none meanwhile: a build would wait for it in turn.
+
+    Read committed, whatever the server's default is: the snapshot of any other lasts as long as the transaction.
+    """
     while True:
-        async with connection.transaction():
-            if await connection.fetchval(IS_FREE, LOCK):
+        async with connection.transaction(isolation="read_committed"):
+            if await connection.fetchval(IS_FREE, TURN):
                 yield
                 return
-        await asyncio.sleep(TURN)
+        await asyncio.sleep(LOOK_AGAIN)
 
 
 async def applied(connection: asyncpg.Connection[Any]) -> dict[int, str]:

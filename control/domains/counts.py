@@ -25,7 +25,7 @@ _PARTS = " UNION ALL ".join(
     f"""(SELECT {FINDING_WHO} AS who, d.cert_expiry AS ends, d.renew_at, {late} AS late, {tried} AS tried
         FROM custom_domains d WHERE {part} AND d.upload_id IS NULL ORDER BY {order})"""  # noqa: S608 -- constants
     for part, order, late, tried in (
-        (f"{WELL} AND d.cert_expiry <= {_SOON}", "d.cert_expiry", LATE, "true"),
+        (f"{WELL} AND d.cert_expiry <= {_SOON}", "d.cert_expiry", f"d.renew_at < now() AND {LATE}", "true"),
         (f"{WELL} AND d.renew_at <= now() AND (d.cert_expiry > {_SOON}) IS NOT FALSE", "d.renew_at", LATE, "true"),
         (UNFINISHED, "d.ssl_status", LATE, "true"),
         (HELD, "d.ssl_status", f"d.paused_from IS NULL AND {LATE}", "false"),

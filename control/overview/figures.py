@@ -140,7 +140,7 @@ def _figures(row: asyncpg.Record) -> Figures:
         endpoints_failing=kept["endpoints_failing"],
         admin_endpoints_failing=kept["admin_endpoints_failing"],
         unanchored=kept["unanchored"],
-        uncovered=_moment(kept["uncovered"]),
+        uncovered=_moment(kept.get("uncovered")),  # not in a count of a release before
         checkpoint=_moment(kept["checkpoint"]),
         tenants=kept["tenants"],
     )

@@ -131,6 +131,27 @@ async def test_after_a_kill_it_waits_for_what_postgresql_still_builds(older: Old
     assert await older.owner.fetchval("SELECT $1::regclass::oid", WAITED_FOR) == building
 
 
+async def test_the_release_before_that_migrates_beside_it_is_not_waited_for(
+    older: Older, eventually: Eventually
+) -> None:
+    """0.1 waits for its turn in a transaction, for which a build would wait in turn."""
+    first = asyncio.create_task(migrate(older.database.owner_dsn))
+    await eventually(older.is_building)
+    async with asyncio.timeout(60), older.owner.transaction():
+        await older.owner.execute("SELECT pg_advisory_xact_lock($1)", migrations.LOCK)
+        await older.held.commit()
+    assert await first == [ONLINE]
+
+
+async def test_it_does_not_wait_for_its_own_transaction(older: Older) -> None:
+    await older.held.commit()
+    await older.owner.execute(
+        f"ALTER DATABASE {older.database.name} SET default_transaction_isolation = 'repeatable read'"
+    )
+    async with asyncio.timeout(60):
+        assert await migrate(older.database.owner_dsn) == [ONLINE]
+
+
 async def test_a_database_that_had_them_of_an_earlier_file_has_the_same_afterwards(older: Older) -> None:
     await older.held.commit()
     for statement in statements(ONLINE.sql):

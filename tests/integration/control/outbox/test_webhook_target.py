@@ -8,12 +8,14 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from scenes.notifications import Places, WebhookServer, room
 
 from control.dns.resolver import Resolver
+from control.outbox import webhook
 from control.outbox.message import Failed
 from control.outbox.signing import new_secret
 from control.outbox.target import TargetError, Targets
@@ -114,7 +116,8 @@ async def test_a_name_that_is_rebound_between_two_resolutions_gains_nothing(
         return await opening(host, port, **options)
 
     dns_zone.add("hook", "A", "127.0.0.1")
-    monkeypatch.setattr("control.outbox.webhook.asyncio.open_connection", open_connection)
+    # The webhooks' alone, not that of all loops of this process.
+    monkeypatch.setattr(webhook, "asyncio", SimpleNamespace(**{**vars(asyncio), "open_connection": open_connection}))
     async with (
         WebhookServer().serve() as hooks,
         room(pool, vault_mount, resolvers=[resolver], allowed=(ip_network("127.0.0.1/32"),)) as scene,

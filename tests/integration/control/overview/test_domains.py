@@ -165,6 +165,14 @@ async def test_figures_are_what_the_lists_show(watched: Watched, fleet: dict[str
     assert (figures.expired, figures.expiring, figures.late) == (1, {1: 0, 7: 2, 30: 2}, 2)
 
 
+async def test_what_is_not_to_be_renewed_yet_is_not_late(control: Control, watched: Watched) -> None:
+    """Not in the list, and not counted: a CA may say a day after the certificate's end (RFC 9773)."""
+    await domain(control, await tenant(control, "acme"), "odd.test", renew_at=now() + DAY, cert_expiry=now() - 60 * DAY)
+    assert await names(watched, view="late") == []
+    figures = await watched.overview.figures(ROOT)
+    assert (figures.expired, figures.late) == (1, 0)
+
+
 async def test_they_are_counted_once_for_all_who_look(
     watched: Watched, fleet: dict[str, Any], control: Control
 ) -> None:
@@ -178,6 +186,14 @@ async def test_they_are_counted_once_for_all_who_look(
     # What takes ten seconds is done every thousand seconds, not every fifteen.
     await control.execute("UPDATE overview_figures SET at = now() - interval '16 seconds', took = 10000")
     assert (await watched.overview.figures(ROOT)).age > 15
+
+
+async def test_what_a_release_before_has_counted_is_shown_until_it_is_counted_anew(
+    watched: Watched, fleet: dict[str, Any], control: Control
+) -> None:
+    await watched.overview.figures(ROOT)
+    await control.execute("UPDATE overview_figures SET figures = figures - 'uncovered'")
+    assert (await watched.overview.figures(ROOT)).domains == 9
 
 
 async def test_while_another_replica_counts_the_last_figures_are_shown(

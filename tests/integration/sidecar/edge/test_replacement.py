@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -46,6 +47,7 @@ async def successor(edge: Edge, monkeypatch: pytest.MonkeyPatch, **changes: str)
         await asyncio.gather(running, return_exceptions=True)
         for _ in range(5):  # what was aborted is told so
             await asyncio.sleep(0)
+        gc.unfreeze()  # all that is alive in this process is not here to stay
 
 
 async def passed(edge: Edge) -> bool:
@@ -89,6 +91,7 @@ async def test_one_whose_predecessor_dies_meanwhile_answers_at_once(
 ):
     """With what it has: nobody else answers."""
     monkeypatch.setattr(app, "LOAD_PATIENCE", 0.1)
+    monkeypatch.setattr(app, "BUILD_PATIENCE", 0.1)
     nowhere = f"postgresql://nameplate_sidecar@127.0.0.1:{ports(1)[0]}/x"
     environment = {"NAMEPLATE_SIDECAR_DATABASE_URL": nowhere, "NAMEPLATE_STATE_DIR": str(tmp_path)}
     before = sockets(edge)
