@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
+# With it each of the many processes of tests and demo compiles our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,9 +18,9 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 	if $$python -c '$(NEW_ENOUGH)' 2>/dev/null; then echo $$python; break; fi; done)
 
 # The suite in three parts side by side, each with servers of its own, and each looks for keys on its disk at its end.
-APART := tests/acceptance tests/adversity tests/integration/sidecar
+APART := tests/acceptance tests/adversity tests/integration/sidecar tests/properties
 NO_KEY := tests/test_no_key_on_disk.py
-BESIDE := "tests/acceptance tests/adversity $(NO_KEY)" "tests/integration/sidecar $(NO_KEY)"
+BESIDE := "tests/acceptance tests/adversity $(NO_KEY)" "tests/integration/sidecar tests/properties $(NO_KEY)"
 ARCHITECTURE := tests/unit/test_architecture.py
 
 .PHONY: help

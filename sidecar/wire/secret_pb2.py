@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sidecar/wire/secret.proto\x12\x0enameplate.wire\"\"\n\nDataSource\x12\x14\n\x0cinline_bytes\x18\x02 \x01(\x0c\"x\n\x0eTlsCertificate\x12\x35\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0b\x32\x1a.nameplate.wire.DataSource\x12/\n\x0bprivate_key\x18\x02 \x01(\x0b\x32\x1a.nameplate.wire.DataSource\"w\n\x1c\x43\x65rtificateValidationContext\x12.\n\ntrusted_ca\x18\x01 \x01(\x0b\x32\x1a.nameplate.wire.DataSource\x12\'\n\x03\x63rl\x18\x07 \x01(\x0b\x32\x1a.nameplate.wire.DataSource\"\x85\x01\n\x06Secret\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0ftls_certificate\x18\x02 \x01(\x0cH\x00\x12J\n\x12validation_context\x18\x04 \x01(\x0b\x32,.nameplate.wire.CertificateValidationContextH\x00\x42\x06\n\x04typeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sidecar/wire/secret.proto\x12\x0enameplate.wire\"1\n\nDataSource\x12\x16\n\x0cinline_bytes\x18\x02 \x01(\x0cH\x00\x42\x0b\n\tspecifier\"x\n\x0eTlsCertificate\x12\x35\n\x11\x63\x65rtificate_chain\x18\x01 \x01(\x0b\x32\x1a.nameplate.wire.DataSource\x12/\n\x0bprivate_key\x18\x02 \x01(\x0b\x32\x1a.nameplate.wire.DataSource\"w\n\x1c\x43\x65rtificateValidationContext\x12.\n\ntrusted_ca\x18\x01 \x01(\x0b\x32\x1a.nameplate.wire.DataSource\x12\'\n\x03\x63rl\x18\x07 \x01(\x0b\x32\x1a.nameplate.wire.DataSource\"\x85\x01\n\x06Secret\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x0ftls_certificate\x18\x02 \x01(\x0cH\x00\x12J\n\x12validation_context\x18\x04 \x01(\x0b\x32,.nameplate.wire.CertificateValidationContextH\x00\x42\x06\n\x04typeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,11 +32,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sidecar.wire.secret_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DATASOURCE']._serialized_start=45
-  _globals['_DATASOURCE']._serialized_end=79
-  _globals['_TLSCERTIFICATE']._serialized_start=81
-  _globals['_TLSCERTIFICATE']._serialized_end=201
-  _globals['_CERTIFICATEVALIDATIONCONTEXT']._serialized_start=203
-  _globals['_CERTIFICATEVALIDATIONCONTEXT']._serialized_end=322
-  _globals['_SECRET']._serialized_start=325
-  _globals['_SECRET']._serialized_end=458
+  _globals['_DATASOURCE']._serialized_end=94
+  _globals['_TLSCERTIFICATE']._serialized_start=96
+  _globals['_TLSCERTIFICATE']._serialized_end=216
+  _globals['_CERTIFICATEVALIDATIONCONTEXT']._serialized_start=218
+  _globals['_CERTIFICATEVALIDATIONCONTEXT']._serialized_end=337
+  _globals['_SECRET']._serialized_start=340
+  _globals['_SECRET']._serialized_end=473
 # @@protoc_insertion_point(module_scope)
