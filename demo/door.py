@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -65,20 +66,18 @@ class Door:
 
 @asynccontextmanager
 async def open_door(door: Door) -> AsyncIterator[Door]:
-    """Until the block ends."""
+    """Until the block ends. It takes connections as soon as the block begins."""
     app = Starlette(routes=[Route("/", door.index), Route("/{name}", door.enter)])
     server = Server(
         uvicorn.Config(
             app,
-            host=LOOPBACK,
-            port=door.port,
             log_config=None,
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=STOP_GRACE,
         )
     )
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[socket.create_server((LOOPBACK, door.port))]))
     try:
         yield door
     finally:

@@ -214,7 +214,7 @@ class Deliverer:
             to=claim.receiver.kind,
             attempts=due.attempts,
         ) as span:
-            answer = await self._send(claim.receiver, due.message)
+            answer = await self._send(due.receiver, due.message)
             if isinstance(answer, Failed):
                 span.fail(answer.code)
         now = self._now()

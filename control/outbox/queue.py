@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -48,9 +48,11 @@ class Claim:
 class Due:
     """The first of its lane. `attempts`: so far. `retry_from`: since when it is tried.
 
-    `trace`: the traceparent of what it tells, if that was not long ago.
+    `receiver`: as it is now; its secret may have been changed since the claim. `trace`: the traceparent of what it
+    tells, if that was not long ago.
     """
 
+    receiver: Receiver
     message: Message
     lane: UUID
     attempts: int
@@ -119,6 +121,7 @@ class Queue:
         rows = await self._pool.fetch(sql.DUE, claim.receiver.id, now, limit, list(flying), claim.lease)
         return [
             Due(
+                replace(claim.receiver, address=row["address"], secret_version=row["secret_version"]),
                 Message(
                     row["id"],
                     row["event"],

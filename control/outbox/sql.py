@@ -40,7 +40,8 @@ CLAIM = """UPDATE notification_endpoints SET lease_token = gen_random_uuid(), le
             AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND withdrawn_at IS NULL
         ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
     RETURNING id, kind, address, tenant_id, secret_version, lease_token"""
-DUE = f"""SELECT d.id, d.lane, d.attempts, d.retry_from, o.event, o.tenant_id, o.domain_id, o.payload,
+DUE = f"""SELECT e.address, e.secret_version, d.id, d.lane, d.attempts, d.retry_from,
+        o.event, o.tenant_id, o.domain_id, o.payload,
         o.created_at AS happened_at, CASE WHEN o.created_at > now() - interval '{TRACED}' THEN o.trace END AS trace
     FROM notification_endpoints e JOIN deliveries d ON d.endpoint_id = e.id JOIN outbox o ON o.id = d.outbox_id
     WHERE e.id = $1 AND e.lease_token = $5 AND e.withdrawn_at IS NULL

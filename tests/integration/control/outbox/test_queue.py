@@ -99,6 +99,16 @@ async def test_a_lane_has_one_due_delivery_however_it_is_filled(pool, scene) -> 
     assert [row["due"] for row in rows] == [False, False, False, True]
 
 
+async def test_a_message_is_signed_as_the_endpoint_says_when_it_is_sent_not_when_its_turn_began(pool, scene) -> None:
+    _, tenant, _ = await scene.endpoint("https://x.example/")
+    await scene.happen(tenant, domain=uuid4(), hostname="a.example")
+    await scene.queue.dispatch(scene.clock())
+    [claim] = await scene.queue.claim(scene.clock(), 2, timedelta(seconds=60), failing=False)
+    await pool.execute("UPDATE notification_endpoints SET secret_version = 2")
+    [due] = await scene.queue.due(claim, scene.clock(), 2, [])
+    assert (claim.receiver.secret_version, due.receiver.secret_version) == (1, 2)
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_whatever_becomes_of_messages_and_replicas_a_lane_keeps_its_order(pool, scene, seed) -> None:
     """Outcomes, lost leases, late marks and moments are drawn; what was sent is held against what happened."""
