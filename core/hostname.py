@@ -136,11 +136,12 @@ def registered_domain(hostname: str, *, rules: HostnameRules) -> str:
     return rules.public_suffixes.registered_domain(hostname.removeprefix("*."))
 
 
-# One label, without a hyphen at its ends; possessive, since there is nothing to backtrack for. The last label is
+# One label, without a hyphen at its ends; possessive, since there is nothing to backtrack for. (A group is not: Python
+# before 3.11.5 matches possessive groups wrongly, https://github.com/python/cpython/issues/106052.) The last label is
 # not a number: browsers (WHATWG URL, "ends in a number") and inet_aton read such a host as an IPv4 address.
 _LABEL = r"(?!-)[a-z0-9-]{1,63}+(?<!-)"
 _NUMBER = r"(?:[0-9]+|0x[0-9a-f]*)"
-_data_path_name = re.compile(rf"(?:{_LABEL}\.)++(?!{_NUMBER}\Z){_LABEL}").fullmatch
+_data_path_name = re.compile(rf"(?:{_LABEL}\.)+(?!{_NUMBER}\Z){_LABEL}").fullmatch
 _port = re.compile(r":[0-9]{0,5}\Z")
 
 

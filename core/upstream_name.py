@@ -16,7 +16,8 @@ MAX_URI = 2_048
 _LABEL = r"(?![-_])[a-z0-9_-]{1,63}+(?<!-)"
 # The last label is no number: inet_aton and browsers read such a host as an IPv4 address (127.1, 0x7f.1).
 _NUMBER = r"(?:[0-9]+|0x[0-9a-f]*)"
-_HOST = re.compile(rf"(?:{_LABEL}\.)*+(?!{_NUMBER}\Z){_LABEL}", re.ASCII)
+# No possessive group: see core.hostname.
+_HOST = re.compile(rf"(?:{_LABEL}\.)*(?!{_NUMBER}\Z){_LABEL}", re.ASCII)
 # RFC 3986, as a subject alternative name has it (RFC 5280, 4.2.1.6): a scheme and an authority.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._~:@%\[\]-]+(?:/[A-Za-z0-9._~:@!$&'()*+,;=%/-]*)?")
 

@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from scenes.hierarchy import Issued, issue
 
 from control.app import pool_of
+from control.db.away import AWAY
 from control.db.settings import ApiDatabase, ControlDatabase, OwnerDatabase
 from control.listener import Listener
 from core.database import Access, trouble
@@ -223,7 +224,7 @@ async def settled(pool: Any) -> int:
     for _ in range(3):
         try:
             return int(await pool.fetchval("SELECT 1"))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except AWAY:
             continue
     raise AssertionError("there is no connection")
 

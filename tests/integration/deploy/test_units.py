@@ -82,7 +82,7 @@ def settings(database: Database, vault_mount: VaultMount, state_dir: Path) -> di
 
 def environment(unit: Unit, settings: dict[str, str], credentials: Path, secret_id: str) -> dict[str, str]:
     """The unit's Environment= lines with %d filled in, over the settings."""
-    credentials.mkdir(mode=0o500)
+    credentials.mkdir(mode=0o700)
     for name in unit.credentials:
         file = credentials / name
         file.write_text(f"{secret_id if 'vault' in name else 'a password'}\n")
