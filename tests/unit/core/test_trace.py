@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -179,11 +180,15 @@ def test_a_collector_that_is_away_or_refuses_harms_nobody_and_is_said_once(colle
 
 
 def test_the_end_does_not_wait_for_a_collector_that_is_away() -> None:
+    others = set(threading.enumerate())
     tracer = otlp(f"http://{LOOPBACK}:{free_port()}")
     with tracer.begin("job", "consumer"):
         pass
     tracer.close(0.1)
     assert CURRENT.get() is NOTHING
+    for trying in set(threading.enumerate()) - others:  # its jitter would disturb the draws of property tests
+        trying.join(10)
+        assert not trying.is_alive()
 
 
 # --- what is read
